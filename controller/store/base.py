@@ -1,0 +1,72 @@
+"""The store contract: readings in, windows and half-hours out; leases, commands and audit that survive a power cut."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.base import Reading
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """One point's stored values in [start, end): arrays of equal length, in time order."""
+
+    time_s: NDArray[np.float64]  # seconds since 1970, UTC
+    value: NDArray[np.float64]  # NaN where quality is bad
+    quality: NDArray[np.int8]  # 0 good, 1 suspect, 2 stale, 3 bad
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """A value we hold on a device until it expires; the guard relinquishes from these rows."""
+
+    point: str
+    device: str
+    priority: int
+    value: float
+    expires: datetime
+    decision: str  # id of the plan, override or event behind it
+    epoch: int  # of the run that took it; a higher epoch fences older ones off
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """Who did what, when, why, and what came of it."""
+
+    time: datetime
+    actor: str
+    action: str
+    subject: str  # point, device, site or file
+    old: str
+    new: str
+    reason: str
+    result: str
+
+
+class Store(Protocol):
+    """Readings, durable against kill -9; commands, leases and audit durable against a power cut.
+
+    Every method returns after the data is safe to that degree. Methods may be awaited from any task.
+    """
+
+    async def append(self, readings: Sequence[Reading]) -> None:
+        """Keep readings; one of the same point and time replaces the older."""
+        ...
+
+    async def window(self, point: str, start: datetime, end: datetime) -> Window:
+        """Values of one point in [start, end); empty arrays if there are none."""
+        ...
+
+    async def aggregate(
+        self, point: str, start: datetime, end: datetime, step: timedelta = timedelta(minutes=30)
+    ) -> Mapping[datetime, tuple[float, float, float, int]]:
+        """Mean, minimum, maximum and count of good and suspect values by interval start (UTC), empty ones left out."""
+        ...
+
+    async def newest(self) -> Mapping[str, Reading]:
+        """The last reading of each point, to begin with after a restart."""
+        ...
