@@ -9,8 +9,12 @@ import selectors
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
-from typing import Any, NamedTuple
+from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any, NamedTuple, TypeVar, TypeVarTuple
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 SECOND_US = 1_000_000
 
@@ -30,7 +34,9 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     Then it jumps to the next timer (`pace` None) or follows real time at `pace` seconds a second. Time is kept in
     whole microseconds. Jobs given to `run_in_executor` start when nothing else can run and are handed back in the
-    order asked for, so a run repeats to the bit. Raises `Deadlock` when jumping with no timer left.
+    order asked for, so a run repeats to the bit; a job must not wait for the loop, which stands still meanwhile.
+    Raises `Deadlock` when jumping with no timer left. Lag of more than `max_lag_s` real seconds is given up, not
+    caught up with.
     """
 
     def __init__(self, pace: float | None = None, max_lag_s: float = 5.0) -> None:
@@ -52,11 +58,19 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         """Virtual seconds per real second; None = as fast as possible."""
         return self._pace
 
+    def set_pace(self, pace: float | None) -> None:
+        """Change the pace from now on; None = as fast as possible. Call it inside the loop."""
+        if pace is not None and pace <= 0:
+            raise ValueError(f"pace {pace} must be above 0")
+        self._pace = pace
+        self._anchor = None
+
     def time(self) -> float:
         return self._now_us / SECOND_US
 
-    def run_in_executor(self, executor: Executor | None, func: Callable[..., Any], *args: Any) -> Any:
-        result = self.create_future()
+    def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
+        self._check_closed()  # type: ignore[attr-defined]  # private in typeshed
+        result: asyncio.Future[T] = self.create_future()
         worker: Executor = executor or self._default_executor  # type: ignore[attr-defined]  # private in typeshed
         self._asked.append(_Job(worker, lambda: func(*args), result))
         return result
@@ -69,12 +83,12 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
             return self._work()
         if self._executor_shutdown_called:  # type: ignore[attr-defined]  # the worker's own farewell comes by socket
             return self._poll(None)
-        if timeout is None:
+        due = math.inf if timeout is None else self._scheduled[0].when()  # type: ignore[attr-defined]  # private
+        if due == math.inf:
             if self._pace is None:
                 raise Deadlock("every task waits and no timer is set")
-            self._anchor = None
+            self._anchor = None  # the next timer counts from then, not from when we fell silent
             return self._poll(None)
-        due: float = self._scheduled[0].when()  # type: ignore[attr-defined]  # private in typeshed
         target = max(self._now_us, math.ceil(due * SECOND_US - 1e-3))  # never below a timer, or we would spin
         if self._pace is not None and (ready := self._keep_pace(target, self._pace)):
             return ready
@@ -82,25 +96,40 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return []
 
     def _work(self) -> list[Any]:
-        while self._asked:
-            job = self._asked.popleft()
-            future = job.executor.submit(job.call)
-            future.add_done_callback(lambda _: self._write_to_self())  # type: ignore[attr-defined]
-            self._running.append((future, job.result))
+        self._begin_jobs()
         if self._pace is None:
-            wait([future for future, _ in self._running])
-        elif not self._running[0][0].done():
+            for future, _ in self._running:
+                with suppress(CancelledError):
+                    future.exception()  # waits; `concurrent.futures.wait` never sees one that was thrown out
+        elif self._running and not self._running[0][0].done():
             return self._poll(None)  # sockets are served meanwhile, time stands still
         while self._running and self._running[0][0].done():
-            future, result = self._running.popleft()
-            if result.cancelled():
-                continue
-            error = future.exception()
-            if error is None:
-                result.set_result(future.result())
-            else:
-                result.set_exception(error)
+            self._hand_back(*self._running.popleft())
         return []
+
+    def _begin_jobs(self) -> None:
+        while self._asked:
+            job = self._asked.popleft()
+            if job.result.cancelled():
+                continue
+            try:
+                future = job.executor.submit(job.call)
+            except RuntimeError as shut_down:  # an executor that is gone must not take the loop with it
+                job.result.set_exception(shut_down)
+                continue
+            future.add_done_callback(lambda _: self._write_to_self())  # type: ignore[attr-defined]  # private
+            self._running.append((future, job.result))
+
+    @staticmethod
+    def _hand_back(future: Future[Any], result: asyncio.Future[Any]) -> None:
+        if result.cancelled():
+            return
+        if future.cancelled():
+            result.cancel()
+        elif (error := future.exception()) is None:
+            result.set_result(future.result())
+        else:
+            result.set_exception(error)
 
     def _keep_pace(self, target_us: int, pace: float) -> list[Any]:
         real_s = time.monotonic()  # noqa: TID251  this loop is where real time enters
