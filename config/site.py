@@ -1,12 +1,17 @@
-"""What a site is: the frozen models behind one YAML file."""
+"""What a site is: the frozen models behind one YAML file.
 
+The text of every ValueError here reads "what is wrong; what to write instead"; `load.py` splits it at the semicolon.
+"""
+
+import math
+import re
 from datetime import date, time, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from config.roles import Role
 from config.units import Unit
@@ -19,6 +24,37 @@ class Frozen(BaseModel):
     """Base of everything people write: immutable, unknown keys refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+_SHORT = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h|d)")
+_SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
+
+
+def _duration(value: Any) -> Any:
+    """Accept `15 min`, `90 s`, `2 h`, `1 d` beside ISO 8601; refuse a bare number, whose unit nobody can see."""
+    if isinstance(value, str):
+        if short := _SHORT.fullmatch(value.strip()):
+            return timedelta(seconds=float(short[1]) * _SECONDS[short[2]])
+        if value.strip()[:1] in ("P", "-"):
+            return value.strip()
+    elif isinstance(value, timedelta):
+        return value
+    raise ValueError(f"{value!r} is not a duration; write one such as '15 min', '90 s', '2 h' or PT15M")
+
+
+def _local_time(value: Any) -> Any:
+    """Accept `08:00`; refuse a bare number, which would count seconds, and a time with a zone."""
+    if isinstance(value, str) and re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?", value):
+        return value
+    if isinstance(value, time) and value.tzinfo is None:
+        return value
+    raise ValueError(
+        f"{value!r} is not a local time of day; write one from '00:00' to '23:59' in quotes, such as '08:30'"
+    )
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+LocalTime = Annotated[time, BeforeValidator(_local_time)]
 
 
 def _known_zone(name: str) -> str:
@@ -44,7 +80,7 @@ class Band(Frozen):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.low >= self.high:
-            raise ValueError(f"low {self.low} must be below high {self.high}")
+            raise ValueError(f"low {self.low:g} is not below high {self.high:g}; write the smaller number as low")
         return self
 
 
@@ -67,14 +103,17 @@ class Hours(Frozen):
     """People are there on these days from `start` to `end`, local time, on the same day."""
 
     days: Annotated[tuple[Weekday, ...], Field(min_length=1)]
-    start: time
-    end: time
+    start: LocalTime
+    end: LocalTime
     people: Annotated[float, Field(ge=0)] = 0.0  # typical number present, for the gain forecast
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.start >= self.end:
-            raise ValueError(f"start {self.start:%H:%M} must be before end {self.end:%H:%M}")
+            raise ValueError(
+                f"start {self.start:%H:%M} is not before end {self.end:%H:%M}; "
+                "write hours over midnight as two entries, one for each day"
+            )
         return self
 
 
@@ -166,7 +205,7 @@ class Point(Frozen):
     writable: bool = False
     low: float | None = None  # engineering limits, in `unit`; the envelope of a writable point
     high: float | None = None
-    max_age: timedelta = timedelta(minutes=5)
+    max_age: Annotated[Duration, Field(gt=timedelta(0))] = timedelta(minutes=5)
     priority: Annotated[int, Field(ge=9, le=16)] = 13  # our one slot (BACnet); 1 to 8 belong to people
     safe_value: float | None = None  # written on hand-back where the device cannot relinquish
     max_change_per_step: Annotated[float, Field(gt=0)] | None = None  # binds the optimiser only; per 15 min
@@ -175,11 +214,14 @@ class Point(Frozen):
     @model_validator(mode="after")
     def _limits(self) -> Self:
         if self.writable and (self.low is None or self.high is None):
-            raise ValueError(f"{self.id}: a writable point needs low and high")
+            raise ValueError(f"{self.id} is writable without low and high; add both, they bound what we ever write")
         if self.low is not None and self.high is not None and self.low >= self.high:
-            raise ValueError(f"{self.id}: low {self.low} must be below high {self.high}")
-        if self.safe_value is not None and not (self.low or 0.0) <= self.safe_value <= (self.high or 0.0):
-            raise ValueError(f"{self.id}: safe_value {self.safe_value} lies outside low..high")
+            raise ValueError(f"low {self.low:g} is not below high {self.high:g}; write the smaller number as low")
+        low, high = (-math.inf if self.low is None else self.low), (math.inf if self.high is None else self.high)
+        if self.safe_value is not None and not low <= self.safe_value <= high:
+            raise ValueError(
+                f"safe_value {self.safe_value:g} lies outside low {low:g} to high {high:g}; write one that lies inside"
+            )
         return self
 
     @property
@@ -192,7 +234,7 @@ class Device(Frozen):
     id: Name
     driver: Name
     options: dict[str, Any] = {}  # checked by the driver's own model
-    poll: Annotated[timedelta, Field(ge=timedelta(seconds=1))] = timedelta(minutes=1)
+    poll: Annotated[Duration, Field(ge=timedelta(seconds=1))] = timedelta(minutes=1)
     points: Annotated[tuple[Point, ...], Field(min_length=1)]
 
 
@@ -209,20 +251,34 @@ class MeterKind(StrEnum):
     INTERVAL = "interval"  # kWh of the interval just ended
 
 
+class Exchange(Frozen):
+    """A meter was exchanged at `time`: the old one's closing and the new one's opening register."""
+
+    time: AwareDatetime
+    closing: float
+    opening: float = 0.0
+
+
 class Meter(Frozen):
     id: Name
     fuel: Fuel
     point: PointId
     kind: MeterKind = MeterKind.REGISTER
     main: bool = False  # counts in the building's totals; others are sub-meters
+    export: bool = False  # counts what leaves the building; of a signed power point, the negative part
     digits: Annotated[int, Field(ge=3, le=12)] | None = None  # of a register that rolls over; None = never
+    multiplier: Annotated[float, Field(gt=0)] = 1.0  # of current transformers or pulses; applied to differences
+    capacity_kw: Annotated[float, Field(gt=0)] | None = None  # rises faster than 1.2 of it are refused; None = no check
+    calorific_value: Annotated[float, Field(ge=30, le=50)] = 39.5  # MJ/m3, from the bill; for a point in m3
+    volume_correction: Annotated[float, Field(gt=0)] = 1.02264  # 1.0 behind a pressure and temperature corrector
+    exchanges: tuple[Exchange, ...] = ()
 
 
 class Period(Frozen):
     """Local times of day at which a rate holds; `end` before `start` runs over midnight."""
 
-    start: time
-    end: time
+    start: LocalTime
+    end: LocalTime
     rate: float
     days: tuple[Weekday, ...] = tuple(Weekday)
 
@@ -281,9 +337,9 @@ class Control(Frozen):
     """How boldly to act."""
 
     mode: Mode = Mode.ADVISORY
-    plan_every: Annotated[timedelta, Field(ge=timedelta(minutes=1))] = timedelta(minutes=15)
-    horizon: Annotated[timedelta, Field(ge=timedelta(hours=6), le=timedelta(hours=48))] = timedelta(hours=24)
-    lease: Annotated[timedelta, Field(ge=timedelta(minutes=1), le=timedelta(hours=2))] = timedelta(minutes=30)
+    plan_every: Annotated[Duration, Field(ge=timedelta(minutes=1))] = timedelta(minutes=15)
+    horizon: Annotated[Duration, Field(ge=timedelta(hours=6), le=timedelta(hours=48))] = timedelta(hours=24)
+    lease: Annotated[Duration, Field(ge=timedelta(minutes=1), le=timedelta(hours=2))] = timedelta(minutes=30)
     change_share: Annotated[float, Field(gt=0, le=1)] = 0.5  # most points changed unscheduled in one cycle
 
 
