@@ -79,7 +79,8 @@ def decide(requests: Iterable[Request], now: datetime) -> Mapping[str, Winner]:
 
 def _settle(wishes: list[Request]) -> Winner | None:
     low, high = -math.inf, math.inf
-    low_by = high_by = None
+    low_by: Source | None = None
+    high_by: Source | None = None
     winner = None
     for wish in wishes:
         if wish.value is not None:
