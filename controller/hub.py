@@ -14,27 +14,24 @@ class Buffer(Generic[T]):
 
     def __init__(self, size: int, latest: Callable[[T], Hashable] | None) -> None:
         self._size, self._latest = size, latest
-        self._queue: deque[T] = deque()
+        self._queue: deque[T] = deque(maxlen=size)
         self._newest: dict[Hashable, T] = {}
         self._wake = asyncio.Event()
         self.dropped = 0  # items lost because the reader was too slow
 
     def put(self, items: Sequence[T]) -> None:
         if self._latest is None:
-            self._queue.extend(items)
-            while len(self._queue) > self._size:
-                self._queue.popleft()
-                self.dropped += 1
+            self.dropped += max(0, len(self._queue) + len(items) - self._size)
+            self._queue.extend(items)  # full, it lets the oldest go
         else:
-            for item in items:
-                self._newest[self._latest(item)] = item
+            self._newest.update(zip(map(self._latest, items), items, strict=True))
         self._wake.set()
 
     def __len__(self) -> int:
         return len(self._queue) + len(self._newest)
 
     def take(self) -> list[T]:
-        """All that is waiting, without waiting."""
+        """All that is waiting, without waiting; oldest first, with `latest` in the order its keys first came."""
         items = [*self._queue, *self._newest.values()]
         self._queue.clear()
         self._newest.clear()
@@ -42,7 +39,7 @@ class Buffer(Generic[T]):
         return items
 
     async def batch(self) -> list[T]:
-        """All that is waiting, at least one item, oldest first."""
+        """All that is waiting, at least one item, in the order of `take`."""
         while not (items := self.take()):
             await self._wake.wait()
         return items
@@ -58,6 +55,7 @@ class Hub(Generic[T]):
 
     def __init__(self) -> None:
         self._buffers: list[Buffer[T]] = []
+        self._dropped = 0  # by readers that have left
 
     def publish(self, *items: T) -> None:
         """Hand the items, in order, to every subscriber."""
@@ -67,7 +65,8 @@ class Hub(Generic[T]):
 
     @property
     def dropped(self) -> int:
-        return sum(buffer.dropped for buffer in self._buffers)
+        """Items lost by slow readers since the beginning."""
+        return self._dropped + sum(buffer.dropped for buffer in self._buffers)
 
     @contextmanager
     def subscribe(self, *, size: int = 1000, latest: Callable[[T], Hashable] | None = None) -> Iterator[Buffer[T]]:
@@ -78,3 +77,4 @@ class Hub(Generic[T]):
             yield buffer
         finally:
             self._buffers.remove(buffer)
+            self._dropped += buffer.dropped

@@ -47,10 +47,15 @@ class AuditEntry:
     result: str
 
 
+class StoreError(Exception):
+    """The disk, or the file on it, refused; the text says what to do. Nothing acknowledged before is lost."""
+
+
 class Store(Protocol):
     """Readings, durable against kill -9; commands, leases and audit durable against a power cut.
 
-    Every method returns after the data is safe to that degree. Methods may be awaited from any task.
+    Every method returns after the data is safe to that degree, or raises StoreError. Methods may be awaited from
+    any task.
     """
 
     async def append(self, readings: Sequence[Reading]) -> None:
@@ -64,9 +69,12 @@ class Store(Protocol):
     async def aggregate(
         self, point: str, start: datetime, end: datetime, step: timedelta = timedelta(minutes=30)
     ) -> Mapping[datetime, tuple[float, float, float, int]]:
-        """Mean, minimum, maximum and count of good and suspect values by interval start (UTC), empty ones left out."""
+        """Mean, minimum, maximum and count of good and suspect values by interval start (UTC), empty ones left out.
+
+        Intervals begin at whole multiples of `step` since 1970 UTC; only values in [start, end) count.
+        """
         ...
 
     async def newest(self) -> Mapping[str, Reading]:
-        """The last reading of each point, to begin with after a restart."""
+        """Return the last reading of each point, to begin with after a restart."""
         ...
