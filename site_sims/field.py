@@ -68,6 +68,13 @@ class FieldObject:
         if self.value != before:
             self._tell()
 
+    def restore(self, array: list[float | None], sensed: float) -> None:
+        """Return to a checkpoint; watchers hear of it if the value changed."""
+        before = self.value
+        self.array[:], self.sensed = array, sensed
+        if self.value != before:
+            self._tell()
+
     def _tell(self) -> None:
         for watcher in self.watchers:
             watcher(self)

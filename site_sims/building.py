@@ -1,0 +1,286 @@
+"""A whole simulated building: weather, people, plant, the field on its wires and its own BMS, minute by minute."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from config.roles import Role
+from config.site import Device, Fuel, Point, Site
+from config.units import Unit
+from drivers.clock import Clock
+from site_sims.bms import Bms
+from site_sims.field import Field, FieldDevice, FieldObject
+from site_sims.occupants import Occupants, Timetable
+from site_sims.plant import Commands, Plant
+from site_sims.rates import Rates
+from site_sims.sensors import Instruments, Sensor
+from site_sims.truth import BmsTruth, load_truth, site_truth
+from site_sims.weather import Column, Weather, minute_of
+
+MINUTE = timedelta(minutes=1)
+STEP_H = 1 / 60
+NO_LIMIT_KW = 1000.0  # shown by the grid's demand limit until somebody sets one
+DEFAULTS = {Role.HEATING_SETPOINT: 18.0, Role.TANK_SETPOINT: 40.0, Role.FLOW_SETPOINT: 45.0, Role.CAPACITY_LIMIT: 100.0}
+
+
+def key_of(point: Point) -> str:
+    """A point's id without its building."""
+    return point.id.split(".", 1)[1]
+
+
+def build_field(site: Site) -> Field:
+    """The field objects of a site file: addresses, ports, units, limits; writable points are commandable."""
+    return Field([_device(device) for device in site.devices])
+
+
+def _device(device: Device) -> FieldDevice:
+    port = int(str(device.options.get("address", ":0")).rpartition(":")[2] or 0) if device.driver == "bacnet" else 0
+    objects = {
+        key_of(point): FieldObject(
+            key=key_of(point),
+            address=point.address.partition("#")[0],
+            unit=point.unit.value,
+            commandable=point.writable,
+            default=DEFAULTS.get(point.role, NO_LIMIT_KW if point.role is Role.DEMAND_LIMIT else 0.0),
+            low=0.0 if point.unit is Unit.BINARY else point.low,
+            high=1.0 if point.unit is Unit.BINARY else point.high,
+        )
+        for point in device.points
+    }
+    instance = int(device.options.get("instance", 0))
+    return FieldDevice(id=device.id, protocol=device.driver, instance=instance, port=port, objects=objects)
+
+
+@dataclass(slots=True)
+class Registers:
+    """Exact energy since the start, kWh; the meters show these rounded down."""
+
+    imported: float = 0.0
+    exported: float = 0.0
+    gas: float = 0.0
+    circuit: float = 0.0
+    pv: float = 0.0
+    heat_pump: float = 0.0
+    heat_pump_heat: float = 0.0
+    boiler_heat: float = 0.0
+    lighting: float = 0.0
+    fan: float = 0.0
+
+
+class SimulatedBuilding:
+    """One building that lives by `step()` or `run(clock)`; the same site, truth, seed and commands give the same life.
+
+    `truth` None takes the truth that ships with the site; `settings` replaces the BMS settings in it. `time` is the
+    UTC minute the state belongs to.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        truth: Path | None = None,
+        *,
+        seed: int,
+        start: datetime,
+        settings: BmsTruth | None = None,
+    ) -> None:
+        self.site, self.building = site, site.buildings[0]
+        self.truth = site_truth(site.id) if truth is None else load_truth(truth)
+        self.minute = minute_of(start.astimezone(UTC))
+        pv = next((item for item in self.building.plant if item.kind == "pv"), None)
+        tilt, azimuth = (pv.tilt_deg, pv.azimuth_deg) if pv is not None else (20.0, 180.0)
+        self.weather = Weather(site.location, seed=seed, pv_tilt_deg=tilt, pv_azimuth_deg=azimuth)
+        self.timetable = Timetable(self.building, timezone=site.timezone, calendar=site.calendar)
+        self.occupants = Occupants(self.timetable, seed=seed)
+        self.rates = Rates(site.tariffs, site.timezone)
+        self.plant = Plant(self.building, self.truth)
+        self.field = build_field(site)
+        self.registers = Registers()
+        self.bms = Bms(
+            site, self.field, settings=settings or self.truth.bms, timetable=self.timetable, rates=self.rates
+        )
+        self.watchers: list[Callable[[SimulatedBuilding], None]] = []  # called after every step
+        n = len(self.building.zones)
+        self.commands = Commands(heating_setpoint=np.full(n, 18.0), light_percent=np.zeros(n))
+        self._wire_commands()
+        self._instruments = Instruments(self._sensors(), seed=seed)
+        self._instruments.show(self.minute)
+
+    @property
+    def time(self) -> datetime:
+        return datetime.fromtimestamp(self.minute * 60, UTC)
+
+    def step(self) -> None:
+        """Live one minute: the BMS decides, the plant runs on the present values, the instruments show the end."""
+        self.bms.step(self.minute)
+        weather, people = self.weather.at(self.minute), self.occupants.people(self.minute)
+        self.plant.step(self.commands, weather, people)
+        self._count()
+        self.minute += 1
+        self._instruments.show(self.minute)
+        for watcher in self.watchers:
+            watcher(self)
+
+    def advance(self, duration: timedelta) -> None:
+        """Live whole minutes at once."""
+        for _ in range(duration // MINUTE):
+            self.step()
+
+    async def run(self, clock: Clock) -> None:
+        """Live with the clock, a step at each whole minute, until cancelled."""
+        while True:
+            await clock.sleep_until(self.time + MINUTE)
+            self.step()
+
+    def unplug(self, part: str) -> None:
+        """Break a heat pump or boiler, by its plant id; it shows a fault and gives no heat. Raises KeyError."""
+        self._machine(part).fault = True
+        self._show_faults()
+
+    def mend(self, part: str) -> None:
+        """Undo `unplug`."""
+        self._machine(part).fault = False
+        self._show_faults()
+
+    def snapshot(self) -> dict[str, Any]:
+        """A copy of everything that changes, for `restore` into this building or another of the same site."""
+        plant = self.plant
+        arrays = {obj.key: (list(obj.array), obj.sensed, obj.fault) for obj in self.field}
+        machines = (plant.heat_pump, plant.boiler, plant.tank, plant.state, plant.fabric.temperature)
+        state = (self.minute, machines, plant.fabric.leak_m3_s, self.bms.state, self.registers, arrays)
+        return copy.deepcopy(dict(zip(("minute", "machines", "leak", "bms", "registers", "field"), state, strict=True)))
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Return to a snapshot, bit for bit. Watchers of the field are told of what changed."""
+        copied, plant = copy.deepcopy(snapshot), self.plant
+        self.minute = copied["minute"]
+        plant.heat_pump, plant.boiler, plant.tank, plant.state, plant.fabric.temperature = copied["machines"]
+        plant.fabric.leak_m3_s = copied["leak"]
+        self.bms.state, self.registers = copied["bms"], copied["registers"]
+        self.bms.forget_day()
+        for key, (array, sensed, fault) in copied["field"].items():
+            obj = self.field[key]
+            obj.fault = fault
+            obj.restore(array, sensed)
+
+    def stored_kwh(self) -> dict[str, float]:
+        """Heat held above 0 degC: in the tank, and in fabric, radiators and pipes."""
+        tank = self.plant.tank.stored_kj / 3600
+        return {"tank": tank, "fabric": self.plant.stored_kj / 3600 - tank}
+
+    def _machine(self, part: str) -> Any:
+        kinds = {item.id: item.kind for item in self.building.plant}
+        return {"heat_pump": self.plant.heat_pump, "boiler": self.plant.boiler}[kinds[part]]
+
+    def _show_faults(self) -> None:
+        for point in self.site.by_role(Role.FAULT):
+            self.field[key_of(point)].sense(float(self._machine(point.part).fault))
+
+    def _count(self) -> None:
+        power, total = self.plant.state.power, self.registers
+        net = power.net * STEP_H
+        total.imported += max(net, 0.0)
+        total.exported += max(-net, 0.0)
+        total.gas += power.gas * STEP_H
+        total.circuit += power.circuit_heat * STEP_H
+        total.pv += power.pv * STEP_H
+        total.heat_pump += power.heat_pump * STEP_H
+        total.heat_pump_heat += power.heat_pump_heat * STEP_H
+        total.boiler_heat += power.boiler_heat * STEP_H
+        total.lighting += power.lighting * STEP_H
+        total.fan += power.fan * STEP_H
+
+    def _wire_commands(self) -> None:
+        """Follow the present value of every commandable object, so that a step need not search their slots."""
+        names = {
+            (Role.ENABLE, "heat_pump"): "heat_pump_enable",
+            (Role.CAPACITY_LIMIT, "heat_pump"): "heat_pump_percent",
+            (Role.ENABLE, "boiler"): "boiler_enable",
+            (Role.TANK_SETPOINT, "tank"): "tank_setpoint",
+            (Role.FLOW_SETPOINT, "circuit"): "flow_setpoint",
+            (Role.FAN_SPEED, "air_handler"): "fan_percent",
+        }
+        kinds = {item.id: item.kind for item in self.building.plant}
+        index = {zone.id: n for n, zone in enumerate(self.building.zones)}
+        arrays = {
+            Role.HEATING_SETPOINT: self.commands.heating_setpoint,
+            Role.LIGHT_LEVEL: self.commands.light_percent,
+        }
+        for point in self.site.points.values():
+            if point.role in arrays and point.part in index:
+                self._follow_zone(self.field[key_of(point)], arrays[point.role], index[point.part])
+            elif (name := names.get((point.role, kinds.get(point.part, "")))) is not None:
+                self._follow(self.field[key_of(point)], name)
+
+    def _follow(self, obj: FieldObject, name: str) -> None:
+        def take(changed: FieldObject) -> None:
+            setattr(self.commands, name, changed.value)
+
+        obj.watchers.append(take)
+        take(obj)
+
+    @staticmethod
+    def _follow_zone(obj: FieldObject, values: Any, place: int) -> None:
+        def take(changed: FieldObject) -> None:
+            values[place] = changed.value
+
+        obj.watchers.append(take)
+        take(obj)
+
+    def _sensors(self) -> list[Sensor]:
+        found = []
+        for point in self.site.points.values():
+            truth = None if point.writable else self._truth_of(point)
+            if truth is not None:
+                found.append(Sensor(self.field[key_of(point)], point.role, truth))
+        return found
+
+    def _truth_of(self, point: Point) -> Callable[[], float] | None:
+        """Where a sensor's true value comes from; None if the plant has nothing to show there."""
+        plant, part = self.plant, point.part
+        zones = {zone.id: n for n, zone in enumerate(self.building.zones)}
+        kind = next((item.kind for item in self.building.plant if item.id == part), "")
+        if part in zones:
+            return self._zone_truth(point.role, zones[part])
+        meters: dict[tuple[Role, str], Callable[[], float]] = {
+            (Role.ELECTRICITY_METER, ""): lambda: self.registers.imported,
+            (Role.ELECTRICITY_POWER, ""): lambda: plant.state.power.net,
+            (Role.GAS_METER, ""): lambda: self.registers.gas,
+            (Role.LIGHTING_POWER, ""): lambda: plant.state.power.lighting,
+            (Role.OUTDOOR_TEMPERATURE, ""): lambda: self.weather.at(self.minute).item(Column.OUTDOOR),
+            (Role.SOLAR_IRRADIANCE, ""): lambda: self.weather.at(self.minute).item(Column.HORIZONTAL),
+            (Role.HEAT_METER, "circuit"): lambda: self.registers.circuit,
+            (Role.HEAT_OUTPUT, "circuit"): lambda: plant.state.power.circuit_heat,
+            (Role.FLOW_TEMPERATURE, "circuit"): lambda: plant.state.flow,
+            (Role.PV_METER, "pv"): lambda: self.registers.pv,
+            (Role.PV_POWER, "pv"): lambda: plant.state.power.pv,
+            (Role.ELECTRICITY_METER, "heat_pump"): lambda: self.registers.heat_pump,
+            (Role.ELECTRICITY_POWER, "heat_pump"): lambda: plant.state.power.heat_pump,
+            (Role.HEAT_OUTPUT, "heat_pump"): lambda: plant.state.power.heat_pump_heat,
+            (Role.RUNNING, "heat_pump"): lambda: float(plant.heat_pump.running),
+            (Role.FAULT, "heat_pump"): lambda: float(plant.heat_pump.fault),
+            (Role.HEAT_OUTPUT, "boiler"): lambda: plant.state.power.boiler_heat,
+            (Role.RUNNING, "boiler"): lambda: float(plant.boiler.running),
+            (Role.FAULT, "boiler"): lambda: float(plant.boiler.fault),
+            (Role.TANK_TEMPERATURE, "tank"): lambda: plant.tank.mean,
+            (Role.OTHER, "air_handler"): lambda: plant.state.supply_air,
+        }
+        return meters.get((point.role, kind))
+
+    def _zone_truth(self, role: Role, zone: int) -> Callable[[], float] | None:
+        plant = self.plant
+        rows: dict[Role, Callable[[], float]] = {
+            Role.ZONE_TEMPERATURE: lambda: plant.fabric.temperature.item(zone),
+            Role.VALVE_POSITION: lambda: plant.state.valve.item(zone) * 100,
+            Role.CO2: lambda: plant.state.co2,
+            Role.OCCUPANCY: lambda: self.occupants.people(self.minute).item(zone),
+        }
+        return rows.get(role)
+
+    def price(self, fuel: Fuel) -> float:
+        """Rate in force now, per kWh."""
+        return self.rates.at(fuel, self.minute)
