@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from config.units import Unit
+
 
 class Role(StrEnum):
     """The purpose of a point; the controller finds points by role, never by name."""
@@ -75,3 +77,54 @@ TAGS: dict[Role, Tags] = {
     Role.HEARTBEAT: Tags("Communication_Loss_Alarm", "heartbeat cmd"),
     Role.OTHER: Tags("Point", "point"),
 }
+
+_TEMPERATURE = (Unit.DEGC,)
+_SHARE = (Unit.PERCENT,)
+_ON_OFF = (Unit.BINARY,)
+_POWER = (Unit.KW,)
+_ENERGY = (Unit.KWH,)
+
+UNITS: dict[Role, tuple[Unit, ...]] = {  # what a point of the role may be in; OTHER may be in anything
+    Role.ZONE_TEMPERATURE: _TEMPERATURE,
+    Role.HEATING_SETPOINT: _TEMPERATURE,
+    Role.VALVE_POSITION: _SHARE,
+    Role.CO2: (Unit.PPM,),
+    Role.OCCUPANCY: (Unit.PEOPLE, Unit.BINARY),
+    Role.LIGHT_LEVEL: (Unit.PERCENT, Unit.BINARY),
+    Role.LIGHTING_POWER: _POWER,
+    Role.FAN_SPEED: _SHARE,
+    Role.OUTDOOR_TEMPERATURE: _TEMPERATURE,
+    Role.SOLAR_IRRADIANCE: (Unit.W_PER_M2,),
+    Role.FLOW_TEMPERATURE: _TEMPERATURE,
+    Role.FLOW_SETPOINT: _TEMPERATURE,
+    Role.TANK_TEMPERATURE: _TEMPERATURE,
+    Role.TANK_SETPOINT: _TEMPERATURE,
+    Role.ENABLE: _ON_OFF,
+    Role.RUNNING: _ON_OFF,
+    Role.FAULT: (Unit.BINARY, Unit.INDEX),
+    Role.CAPACITY_LIMIT: (Unit.PERCENT, Unit.KW),
+    Role.HEAT_OUTPUT: _POWER,
+    Role.ELECTRICITY_METER: _ENERGY,
+    Role.ELECTRICITY_POWER: _POWER,
+    Role.GAS_METER: (Unit.KWH, Unit.M3),
+    Role.HEAT_METER: _ENERGY,
+    Role.PV_METER: _ENERGY,
+    Role.PV_POWER: _POWER,
+    Role.DEMAND_LIMIT: _POWER,
+    Role.HEARTBEAT: (Unit.COUNT, Unit.INDEX, Unit.BINARY),
+}
+
+COMMANDS = frozenset(  # the roles that a controller may write; all others are measured
+    {
+        Role.HEATING_SETPOINT,
+        Role.VALVE_POSITION,
+        Role.LIGHT_LEVEL,
+        Role.FAN_SPEED,
+        Role.FLOW_SETPOINT,
+        Role.TANK_SETPOINT,
+        Role.ENABLE,
+        Role.CAPACITY_LIMIT,
+        Role.HEARTBEAT,
+        Role.OTHER,
+    }
+)
