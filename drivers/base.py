@@ -111,6 +111,7 @@ class Driver(ABC):
     """
 
     can: Can = Can.READ
+    retry_max_s: ClassVar[float] = 60.0  # longest pause before a lost device is opened again
     Options: ClassVar[type[Frozen]] = Frozen  # model of `Device.options`
     PointOptions: ClassVar[type[Frozen]] = Frozen  # model of `Point.options`
 
