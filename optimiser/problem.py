@@ -20,7 +20,7 @@ class Series:
     values: tuple[float, ...]
 
     def at(self, when: datetime) -> float:
-        """The value of the interval that holds `when`; raises IndexError outside."""
+        """Return the value of the interval that holds `when`; raises IndexError outside."""
         index = (when - self.start) // self.step
         if not 0 <= index < len(self.values):
             raise IndexError(f"{when:%Y-%m-%d %H:%M} lies outside the series")
@@ -162,9 +162,9 @@ class Reason:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The optimiser's answer. Series by name:
+    """The optimiser's answer.
 
-    `temperature:<zone>` (degC at the end of each step), `heat:<zone>` (kW), `heat_pump` (kW heat),
+    Series by name: `temperature:<zone>` (degC at the end of each step), `heat:<zone>` (kW), `heat_pump` (kW heat),
     `boiler` (kW heat), `tank` (kWh), `import` and `export` (kW), `electricity` (kW of the heat pump).
     """
 
