@@ -16,7 +16,8 @@ Synchronous = Literal["OFF", "NORMAL", "FULL"]
 
 _GROUP = 256  # jobs in one commit: bounds what one failure takes with it
 _CACHE_KIB = 16_000
-_JOURNAL_BYTES = 64_000_000  # a write-ahead log grown beyond this is cut back
+_CHECKPOINT_PAGES = 4_000  # of the log before it is worked in: 16 MB, in which a busy page counts once
+_JOURNAL_BYTES = 64_000_000  # a log grown beyond this is cut back
 
 _CURES = (
     ("SQLITE_FULL", "the disk is full: free some space, nothing that was stored is lost"),
@@ -189,4 +190,5 @@ def prepare(db: sqlite3.Connection, synchronous: Synchronous) -> None:
     db.execute(f"PRAGMA synchronous = {synchronous}")
     db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     db.execute(f"PRAGMA journal_size_limit = {_JOURNAL_BYTES}")
+    db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
     db.execute("PRAGMA temp_store = MEMORY")
