@@ -1,5 +1,6 @@
 """Driver name -> class, through the entry points `plenum.drivers`; built-in drivers use the same way in."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from importlib.metadata import entry_points
@@ -22,6 +23,7 @@ class Shared:
     def __init__(self) -> None:
         self._stack = AsyncExitStack()
         self._open: dict[object, Any] = {}
+        self._opening = asyncio.Lock()  # two devices may ask for the same one at once
 
     async def __aenter__(self) -> Self:
         return self
@@ -32,8 +34,9 @@ class Shared:
 
     async def get(self, key: object, make: Callable[[AsyncExitStack], Awaitable[T]]) -> T:
         """The resource of that key; `make` opens it once and pushes its closing on the stack it is given."""
-        if key not in self._open:
-            self._open[key] = await make(self._stack)
+        async with self._opening:
+            if key not in self._open:
+                self._open[key] = await make(self._stack)
         return cast("T", self._open[key])
 
 
