@@ -56,18 +56,17 @@ _LABELS = {
 @dataclass(frozen=True, slots=True)
 class _Rule:
     level: Level
-    dwell: timedelta = timedelta(0)  # how long a cause must stay away
+    dwell: timedelta = timedelta(0)  # how long a trouble must stay away
     clears: int = 1  # how many times in a row its absence must be reported
-    strikes: int = 1  # reports in a row until it counts
-    earlier: Level = Level.OPTIMISING  # the level before it counts
 
 
-class Cause(StrEnum):
-    """Why we go down."""
+class Trouble(StrEnum):
+    """Why we go down. `dwell` and `clears` of its rule say when we may rise again."""
 
     ADVISORY_MODE = "advisory_mode"
-    STALE_FEED = "stale_feed"  # weather, price or carbon older than 6 h
-    SOLVER = "solver"  # one solve failed or took too long; report every solve, good or bad
+    FORECAST = "forecast"  # weather, price or carbon older than 6 h
+    PLAN_SHIFTED = "plan_shifted"  # no new plan, the last one goes on
+    SOLVER = "solver"  # no plan that could be used; report every solve, good or bad
     MODEL_ERROR = "model_error"  # predictions off by more than 2 K for an hour
     DEVICE = "device"  # its data is stale, or it is gone; name the device
     STORE = "store"  # lease store unwritable
@@ -79,20 +78,21 @@ class Cause(StrEnum):
 
 
 _RULES = {
-    Cause.ADVISORY_MODE: _Rule(Level.ADVISORY),
-    Cause.STALE_FEED: _Rule(Level.DEGRADED, dwell=timedelta(minutes=10)),
-    Cause.SOLVER: _Rule(Level.RULES, clears=3, strikes=2, earlier=Level.SHIFTED),
-    Cause.MODEL_ERROR: _Rule(Level.RULES, clears=3),
-    Cause.DEVICE: _Rule(Level.HOLD, dwell=timedelta(minutes=5)),
-    Cause.STORE: _Rule(Level.RELEASED, dwell=timedelta(minutes=1)),
-    Cause.DISK: _Rule(Level.RELEASED, dwell=timedelta(minutes=1)),
-    Cause.CLOCK: _Rule(Level.RELEASED, dwell=timedelta(minutes=1)),
-    Cause.SECOND_SUPERVISOR: _Rule(Level.RELEASED, dwell=timedelta(minutes=1)),
-    Cause.ENVELOPE: _Rule(Level.RELEASED, dwell=timedelta(minutes=1)),
-    Cause.OPERATOR_STOP: _Rule(Level.RELEASED),
+    Trouble.ADVISORY_MODE: _Rule(Level.ADVISORY),
+    Trouble.FORECAST: _Rule(Level.DEGRADED, dwell=timedelta(minutes=10)),
+    Trouble.PLAN_SHIFTED: _Rule(Level.SHIFTED),
+    Trouble.SOLVER: _Rule(Level.RULES, clears=3),
+    Trouble.MODEL_ERROR: _Rule(Level.RULES, clears=3),
+    Trouble.DEVICE: _Rule(Level.HOLD, dwell=timedelta(minutes=5)),
+    Trouble.STORE: _Rule(Level.RELEASED, dwell=timedelta(minutes=1)),
+    Trouble.DISK: _Rule(Level.RELEASED, dwell=timedelta(minutes=1)),
+    Trouble.CLOCK: _Rule(Level.RELEASED, dwell=timedelta(minutes=1)),
+    Trouble.SECOND_SUPERVISOR: _Rule(Level.RELEASED, dwell=timedelta(minutes=1)),
+    Trouble.ENVELOPE: _Rule(Level.RELEASED, dwell=timedelta(minutes=1)),
+    Trouble.OPERATOR_STOP: _Rule(Level.RELEASED),
 }
 # What a person switched is followed at once, however often.
-_BY_HAND = frozenset({Cause.ADVISORY_MODE, Cause.OPERATOR_STOP})
+_BY_HAND = frozenset({Trouble.ADVISORY_MODE, Trouble.OPERATOR_STOP})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,22 +111,16 @@ class LevelChange:
 class _Ailment:
     rule: _Rule
     text: str = ""
-    strikes: int = 0  # reports in a row
     clears: int = 0  # reports of absence in a row
     gone_at: datetime | None = None  # when it went away; None = it is there
 
     def level(self, now: datetime) -> Level:
-        if self.strikes < self.rule.strikes:
-            recovered = self.gone_at is not None
-            return Level.OPTIMISING if recovered else self.rule.earlier
         if self.gone_at is None or self.clears < self.rule.clears or now < self.gone_at + self.rule.dwell:
             return self.rule.level
         return Level.OPTIMISING
 
     def report(self, now: datetime, text: str, *, present: bool) -> None:
         if present:
-            healed = self.gone_at is not None and self.level(now) is Level.OPTIMISING
-            self.strikes = 1 if healed else self.strikes + 1
             self.text, self.clears, self.gone_at = text, 0, None
         else:
             self.clears += 1
@@ -148,7 +142,7 @@ class Ladder:
 
     def __init__(self, clock: Clock, *, changes: Hub[LevelChange]) -> None:
         self._clock, self._hub = clock, changes
-        self._ailments: dict[tuple[Cause, str], _Ailment] = {}
+        self._ailments: dict[tuple[Trouble, str], _Ailment] = {}
         self._rungs: dict[str | None, _Rung] = {None: _Rung()}
         self._news = asyncio.Event()
 
@@ -159,7 +153,7 @@ class Ladder:
 
     @property
     def why(self) -> str:
-        """The words of the worst cause; empty when optimising."""
+        """The words of the worst trouble; empty when optimising."""
         return self._rungs[None].why
 
     @property
@@ -172,24 +166,24 @@ class Ladder:
         rung = self._rungs.get(device)
         return self.level if rung is None else max(self.level, rung.level)
 
-    def report(self, cause: Cause, present: bool, text: str = "", *, device: str | None = None) -> None:  # noqa: FBT001  reads as a statement
-        """Say that a cause is there, or that it is not; as often as it is looked at. DEVICE needs the device."""
-        if (cause is Cause.DEVICE) != (device is not None):
-            raise ValueError(f"{cause}: name a device exactly for the cause {Cause.DEVICE}")
-        key = (cause, device or "")
+    def report(self, trouble: Trouble, present: bool, text: str = "", *, device: str | None = None) -> None:  # noqa: FBT001  reads as a statement
+        """Say that a trouble is there, or that it is not; as often as it is looked at. DEVICE needs the device."""
+        if (trouble is Trouble.DEVICE) != (device is not None):
+            raise ValueError(f"{trouble}: name a device exactly for the trouble {Trouble.DEVICE}")
+        key = (trouble, device or "")
         ailment = self._ailments.get(key)
         if ailment is None:
             if not present:
                 return
-            ailment = self._ailments[key] = _Ailment(_RULES[cause])
-        ailment.report(self._clock.now(), text or cause.replace("_", " "), present=present)
-        self.settle(by_hand=cause in _BY_HAND)
+            ailment = self._ailments[key] = _Ailment(_RULES[trouble])
+        ailment.report(self._clock.now(), text or trouble.replace("_", " "), present=present)
+        self.settle(by_hand=trouble in _BY_HAND)
 
     def settle(self, *, by_hand: bool = False) -> None:
         """Work out the levels as of now and publish what changed."""
         now = self._clock.now()
         self._settle(None, now, by_hand=by_hand)
-        for device in [name for cause, name in self._ailments if cause is Cause.DEVICE]:
+        for device in [name for trouble, name in self._ailments if trouble is Trouble.DEVICE]:
             self._settle(device, now, by_hand=False)
         self._news.set()
 
@@ -220,8 +214,8 @@ class Ladder:
 
     def _worst(self, device: str | None, now: datetime) -> tuple[Level, str]:
         worst, why = Level.OPTIMISING, ""
-        for (cause, name), ailment in self._ailments.items():
-            if (cause is Cause.DEVICE) == (device is not None) and name == (device or ""):
+        for (trouble, name), ailment in self._ailments.items():
+            if (trouble is Trouble.DEVICE) == (device is not None) and name == (device or ""):
                 level = ailment.level(now)
                 if level > worst:
                     worst, why = level, ailment.text
@@ -234,7 +228,7 @@ class Ladder:
         return min((when for when in [*ends, *calm] if when > now), default=None)
 
     async def run(self) -> None:
-        """Rise when causes have stayed away long enough, until cancelled."""
+        """Rise when troubles have stayed away long enough, until cancelled."""
         while True:
             self._news.clear()
             due = self._next_due(self._clock.now())
