@@ -114,16 +114,33 @@ def shown(value: Any, path: Place) -> str:
 
 
 def split(text: str) -> tuple[str, str]:
-    """Text and cure of one of our own errors, "what is wrong; what to write instead"."""
-    problem, _, cure = text.partition("; ")
-    return problem.rstrip("."), cure.rstrip(".") or "see config/examples for one that is right"
+    """Text and cure of an error in words: "what is wrong; what to write instead", or with a colon between."""
+    problem, mark, cure = text.partition("; ")
+    if not mark:
+        problem, mark, cure = text.partition(": ")
+        problem = f"{problem} is not right" if mark and problem[-1:] in "'\"" else problem
+    return problem.rstrip("."), cure.rstrip(".") or "mend it; config/examples has one that is right"
 
 
 def findings_of(error: ValidationError, source: Source, model: type[BaseModel], *, at: Place = ()) -> Iterator[Finding]:
     """Pydantic's errors about the part of the file at `at`, which `model` was to describe."""
-    for problem in error.errors(include_url=False):
+    problems = error.errors(include_url=False)
+    meant = {_meant(problem["loc"], source, model, at) for problem in problems if problem["type"] == "extra_forbidden"}
+    for problem in problems:
+        if problem["type"] == "missing" and _path(problem["loc"], source.get(at), keep_last=True) in meant:
+            continue  # it is there, misspelt, and reported as that
+        if problem["type"] == "too_short" and problem["input"]:
+            continue  # it is not empty: all that is in it is wrong, and reported by itself
         inner = _path(problem["loc"], source.get(at), keep_last=problem["type"] == "missing")
         yield _finding(dict(problem), source, model, at, inner)
+
+
+def _meant(loc: tuple[str | int, ...], source: Source, model: type[BaseModel], at: Place) -> Place | None:
+    """The path that an unknown key was probably meant to have."""
+    inner = _path(loc, source.get(at), keep_last=True)
+    known = schema_at(model, inner[:-1], source.get(at)).get("properties", {})
+    word = nearest(inner[-1], [key for key in known if key not in (source.get((*at, *inner[:-1])) or {})])
+    return None if word is None else (*inner[:-1], word)
 
 
 def _path(loc: tuple[str | int, ...], data: Any, *, keep_last: bool) -> Place:
@@ -187,9 +204,9 @@ def _pointed(path: Place, value: Any, text: str) -> Place:
 def _hint(value: Any, wanted: dict[str, Any]) -> str | None:
     """A better cure than the general one, made of what was written."""
     if isinstance(value, str) and wanted.get("type") in ("number", "integer"):
-        number = re.match(r"\s*([-+]?\d+)(?:[.,](\d+))?\s*(\D*)$", value)
+        number = re.match(r"\s*([-+]?\d+)(?:[.,](\d+))?(\s*[^\d.,].*)?$", value)
         if number:
-            tail = " without the unit" if number[3].strip() else ""
+            tail = " without the unit" if number[3] else ""
             return f"write {number[1]}{'.' + number[2] if number[2] else ''}{tail}"
     if isinstance(value, str) and wanted.get("pattern") == r"^[a-z][a-z0-9_]*$":
         slug = re.sub(r"[^a-z0-9]+", "_", value.lower()).strip("_")[:60]

@@ -1,5 +1,7 @@
 """The parts of a site file, each validated by itself, so that one mistake does not hide another."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
@@ -24,6 +26,8 @@ class Part(Generic[T]):
         return (*self.path, *keys)
 
 
+NAME = r"^[a-z][a-z0-9_]*$"
+POINT_ID = r"^[a-z0-9_]+(\.[a-z0-9_]+){2,}$"
 _POLL: TypeAdapter[timedelta] = TypeAdapter(Duration)
 _PLANT: TypeAdapter[Plant] = TypeAdapter(Plant)
 
@@ -60,6 +64,11 @@ class Parts:
             return _POLL.validate_python(self.source.get((*device, "poll")) or Device.model_fields["poll"].default)
         except ValidationError:
             return None
+
+    @staticmethod
+    def named(parts: Sequence[Part[Any]], pattern: str = NAME) -> bool:
+        """Whether every one has a proper id, so that a name not among them is surely wrong."""
+        return all(part.id is not None and re.match(pattern, part.id) for part in parts)
 
     def ids(self, parts: list[Part[T]]) -> dict[str, Part[T]]:
         """Parts by id; the first of equal ids."""

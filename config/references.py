@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from config.cures import choice
-from config.parts import Part, Parts, building_of
+from config.parts import POINT_ID, Part, Parts, building_of
 from config.roles import Role
 from config.site import MeterKind, Point
 from config.source import Finding, Place
@@ -68,6 +68,8 @@ def _zones_and_plant(parts: Parts) -> Iterator[Finding]:
     for part, key, others in named:
         known = [other.id for other in others if other.id and building_of(other) == building_of(part)]
         known = [name for name in known if name != part.id]
+        if not parts.named(others):
+            continue
         for place, name in parts.source.items(part.at(key)):
             if not isinstance(name, str):
                 continue
@@ -87,13 +89,16 @@ def _points(parts: Parts) -> Iterator[Finding]:
         if point.model is None:
             continue
         building, part, *rest = point.model.id.split(".")
-        if building not in buildings:
+        if building not in buildings and parts.named(parts.buildings):
             cure = choice(building, buildings)
             yield parts.source.finding(
                 point.at("id"), f"there is no building {building!r}", _whole(cure, [part, *rest])
             )
-        known, word = (zones, "zone") if point.model.role in _OF_A_ZONE else (plant, "plant")
-        if point.model.role in (*_OF_A_ZONE, *_OF_PLANT) and part not in known:
+        of_a_zone = point.model.role in _OF_A_ZONE
+        known, word = (zones, "zone") if of_a_zone else (plant, "plant")
+        if not (of_a_zone or point.model.role in _OF_PLANT) or part in known:
+            continue
+        if parts.named(parts.zones if of_a_zone else parts.plant):
             text = f"a point of role {point.model.role} belongs to a {word}, and there is no {word} {part!r}"
             yield parts.source.finding(point.at("id"), text, _whole(choice(part, known), rest, before=building))
 
@@ -111,6 +116,8 @@ def _meters(parts: Parts) -> Iterator[Finding]:
     for meter in parts.meters:
         name = parts.source.get(meter.at("point"))
         if not isinstance(name, str):
+            continue
+        if name not in points and not parts.named(parts.points, POINT_ID):
             continue
         if name not in points:
             text = f"there is no point {name!r} on any device"

@@ -6,10 +6,11 @@ The text of every ValueError here reads "what is wrong; what to write instead"; 
 import math
 import re
 from datetime import date, time, timedelta
+from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -61,7 +62,8 @@ def _known_zone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (KeyError, ValueError, OSError):
-        raise ValueError(f"{name!r} is not a time zone; write one such as Europe/London") from None
+        known = get_close_matches(name, sorted(available_timezones()), n=1) or ["Europe/London"]
+        raise ValueError(f"{name!r} is not a time zone; write '{known[0]}'") from None
     return name
 
 

@@ -11,7 +11,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 Place = tuple[str | int, ...]
 MAX_BYTES = 20_000_000
-MAX_PARTS = 2_000_000  # aliases of aliases can write billions in a few lines
+MAX_REPEATED = 20_000  # parts written by aliases; aliases of aliases can write billions in a few lines
 MAX_DEPTH = 40
 _TAG = "tag:yaml.org,2002:"
 
@@ -154,7 +154,8 @@ class _Builder:
         self.file = file
         self.positions: dict[Place, tuple[int, int]] = {}
         self.findings: list[Finding] = []
-        self._parts = 0
+        self._built: set[int] = set()
+        self._repeated = 0
 
     def note(self, path: Place, text: str, cure: str, node: Node | None = None) -> None:
         line, column = self._at(node) if node is not None else self.positions.get(path, (1, 1))
@@ -166,8 +167,11 @@ class _Builder:
 
     def build(self, node: Node, path: Place, above: frozenset[int]) -> Any:
         self.positions.setdefault(path, self._at(node))
-        self._parts += 1
-        if id(node) in above or self._parts > MAX_PARTS or len(path) > MAX_DEPTH:
+        self._repeated += id(node) in self._built
+        self._built.add(id(node))
+        if self._repeated > MAX_REPEATED:
+            return None
+        if id(node) in above or self._repeated == MAX_REPEATED or len(path) > MAX_DEPTH:
             self.note(path, "repeats itself without end", "write the value out instead of the alias *")
             return None
         if not str(node.tag).startswith(_TAG):
