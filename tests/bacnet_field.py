@@ -47,9 +47,7 @@ def field_device(*, extra: int = 0) -> FieldDevice:
         FieldObject(key=f"zone{n}.temperature", address=f"analog-input,{100 + n}", default=float(n))
         for n in range(extra)
     ]
-    return FieldDevice(
-        id="box", protocol="bacnet", instance=INSTANCE, objects={found.key: found for found in objects}
-    )
+    return FieldDevice(id="box", protocol="bacnet", instance=INSTANCE, objects={found.key: found for found in objects})
 
 
 def many(count: int) -> tuple[Point, ...]:
