@@ -5,7 +5,7 @@ schedule, fan and lights by the timetable; and the watchdog that takes the build
 """
 
 from dataclasses import dataclass, field
-from datetime import date, time, timedelta
+from datetime import date, timedelta
 
 from config.roles import Role
 from config.site import Fuel, Site
@@ -18,9 +18,9 @@ from site_sims.truth import BmsTruth
 SLOT = 15
 SUPERVISORS = range(9, 15)  # slots the watchdog clears
 SILENT_MIN = 5
-PLANT_EVERY_MIN = 5
+CYCLE_MIN = 5  # the program runs each five minutes, its watchdog every minute
 GAS_EFFICIENCY = 0.88  # on the boiler's plate
-FIRST_RATE, LEAST_RATE, MOST_RATE = 35.0, 8.0, 120.0  # minutes a kelvin of warm-up
+FIRST_RATE, LEAST_RATE, MOST_RATE = 40.0, 8.0, 300.0  # minutes a kelvin of warm-up
 LEARNING = 0.3
 BACKUP_STAYS_MIN = 30
 LOOK_AHEAD_MIN = 14 * 60
@@ -102,7 +102,7 @@ class Bms:
         pump, boiler, tank, circuit = (kinds[kind] for kind in ("heat_pump", "boiler", "tank", "circuit"))
         self._pump, self._limit = find(Role.ENABLE, pump), maybe(Role.CAPACITY_LIMIT, pump)
         self._pump_fault, self._boiler = find(Role.FAULT, pump), find(Role.ENABLE, boiler)
-        self._tank, self._tank_degc = find(Role.TANK_SETPOINT, tank), find(Role.TANK_TEMPERATURE, tank)
+        self._tank = find(Role.TANK_SETPOINT, tank)
         self._flow, self._flow_degc = find(Role.FLOW_SETPOINT, circuit), find(Role.FLOW_TEMPERATURE, circuit)
         self._outdoor = points[site.by_role(Role.OUTDOOR_TEMPERATURE)[0].id.split(".", 1)[1]]
         beats = site.by_role(Role.HEARTBEAT)
@@ -110,10 +110,12 @@ class Bms:
         self.state = BmsState([ZoneProgram() for _ in building.zones])
 
     def step(self, minute: int) -> None:
-        """One minute of the program."""
+        """One minute of the program. The first step after a start or a restore runs the whole of it."""
         state, outdoor = self.state, self._outdoor.sensed
         state.outdoor = outdoor if state.outdoor is None else state.outdoor + (outdoor - state.outdoor) / 60
         self._watch(minute)
+        if minute % CYCLE_MIN and self._lead_day.day is not None:
+            return
         self._plan_day(minute)
         band = self._rates.band(minute)
         for zone, points in enumerate(self._zones):
@@ -122,8 +124,7 @@ class Bms:
             before = self.settings.fan_before_min
             on = any(start - before <= minute < end for start, end in self._lead_day.spans[self._aired])
             self._put(self._fan, self.settings.fan_percent if on else 0.0)
-        if minute % PLANT_EVERY_MIN == 0:
-            self._run_plant(minute, band)
+        self._run_plant(minute, band)
 
     def forget_day(self) -> None:
         """Read the timetable anew at the next step: the clock was set back or forward."""
@@ -133,10 +134,10 @@ class Bms:
         """Today's and tomorrow's spans, renewed at local midnight."""
         if minute < self._lead_day.until:
             return
-        today = self._timetable.local(minute).date()
-        tomorrow = today + timedelta(days=1)
-        midnight = self._timetable.minute(tomorrow, time.min)
         table = self._timetable
+        today = table.local_date(minute)
+        tomorrow = today + timedelta(days=1)
+        midnight = table.midnight(tomorrow)
         self._lead_day = _Day(
             today, midnight, [table.spans(z, today) + table.spans(z, tomorrow) for z in range(len(self._zones))]
         )
@@ -164,8 +165,7 @@ class Bms:
         if minute >= start:
             self._learn(program, minute, measured, arrived=True)
             return minute < end - self.settings.stop_early_min
-        if minute % PLANT_EVERY_MIN == 0:
-            program.lead = self._lead(program, measured)
+        program.lead = self._lead(program, measured)
         if start - minute > program.lead and program.began is None:
             return False
         if program.began is None:
@@ -193,36 +193,47 @@ class Bms:
             program.began = None
 
     def _run_plant(self, minute: int, band: TariffBand) -> None:
+        """Heating curve, cheapest source and tank. The heat pump carries the curve, the boiler what is above it."""
         s, state = self.settings, self.state
         demand = any(points.valve.sensed > DEMAND_PERCENT for points in self._zones)
         if self._fan is not None and self._fan.value >= DEMAND_PERCENT:
             demand = True
-        cold = max(20.0 - (state.outdoor or 0.0), 0.0)
         warming = any(points.setpoint.value - points.temperature.sensed > 1.0 for points in self._zones)
-        flow = s.curve_offset + s.curve_slope * cold + (s.boost_k if warming else 0.0)
+        curve = s.curve_offset + s.curve_slope * max(20.0 - (state.outdoor or 0.0), 0.0)
+        flow = curve + (s.boost_k if warming else 0.0)
         flow = round(min(max(flow, self._flow.low or 25.0), self._flow.high or 65.0) * 2) / 2
         self._put(self._flow, flow)
-        cop = performance(state.outdoor or 0.0, min(flow, 55.0), 0.8)
-        electric = self._rates.at(Fuel.ELECTRICITY, minute) / cop
-        bias = {TariffBand.NIGHT: s.bias_night, TariffBand.DAY: s.bias_day, TariffBand.PEAK: s.bias_peak}[band]
-        prefers_pump = electric * bias < self._rates.at(Fuel.GAS, minute) / GAS_EFFICIENCY
-        pump_works = self._pump_fault.sensed < 0.5
-        tank = flow + s.tank_margin_k if demand else 25.0
+        prefers_pump = self._prefers_pump(minute, band, curve)
+        tank = curve + s.tank_margin_k if demand else 25.0
         pump = prefers_pump and demand
         if band is TariffBand.NIGHT and self._occupied_soon(minute):
             tank, pump = max(tank, s.tank_night_degc), True
         elif band is TariffBand.PEAK:
             tank = min(tank, s.tank_peak_degc)
-        short = demand and self._flow_degc.sensed < flow - s.backup_k
-        state.short_of_heat_min = state.short_of_heat_min + PLANT_EVERY_MIN if short else 0.0
-        if short and state.short_of_heat_min >= s.backup_min:
-            state.backup_until = minute + BACKUP_STAYS_MIN
-        boiler = demand and (not prefers_pump or not pump_works or minute < state.backup_until)
-        self._put(self._tank, tank)
+        boiler = demand and (self._short_of_heat(minute, demand=demand, flow=flow) or not prefers_pump)
+        self._put(self._tank, round(tank * 2) / 2)
         self._put(self._pump, 1.0 if pump else 0.0)
         self._put(self._boiler, 1.0 if boiler else 0.0)
         if self._limit is not None:
             self._put(self._limit, 100.0)
+
+    def _prefers_pump(self, minute: int, band: TariffBand, curve: float) -> bool:
+        """Heat from the heat pump, at its rated performance now, costs less than from the boiler."""
+        if self._pump_fault.sensed > 0.5:
+            return False
+        s, water = self.settings, min(curve + self.settings.tank_margin_k, self._tank.high or 55.0)
+        bias = {TariffBand.NIGHT: s.bias_night, TariffBand.DAY: s.bias_day, TariffBand.PEAK: s.bias_peak}[band]
+        electric = self._rates.at(Fuel.ELECTRICITY, minute) / performance(self.state.outdoor or 0.0, water, 0.8)
+        return electric * bias < self._rates.at(Fuel.GAS, minute) / GAS_EFFICIENCY
+
+    def _short_of_heat(self, minute: int, *, demand: bool, flow: float) -> bool:
+        """The flow has been below its setpoint for a while: the boiler joins in, and stays for half an hour."""
+        s, state = self.settings, self.state
+        short = demand and self._flow_degc.sensed < flow - s.backup_k
+        state.short_of_heat_min = state.short_of_heat_min + CYCLE_MIN if short else 0.0
+        if short and state.short_of_heat_min >= s.backup_min:
+            state.backup_until = minute + BACKUP_STAYS_MIN
+        return minute < state.backup_until
 
     def _occupied_soon(self, minute: int) -> bool:
         return any(

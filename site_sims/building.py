@@ -107,6 +107,7 @@ class SimulatedBuilding:
         n = len(self.building.zones)
         self.commands = Commands(heating_setpoint=np.full(n, 18.0), light_percent=np.zeros(n))
         self._wire_commands()
+        self._look_out()
         self._instruments = Instruments(self._sensors(), seed=seed)
         self._instruments.show(self.minute)
 
@@ -117,10 +118,10 @@ class SimulatedBuilding:
     def step(self) -> None:
         """Live one minute: the BMS decides, the plant runs on the present values, the instruments show the end."""
         self.bms.step(self.minute)
-        weather, people = self.weather.at(self.minute), self.occupants.people(self.minute)
-        self.plant.step(self.commands, weather, people)
+        self.plant.step(self.commands, self._weather, self._people)
         self._count()
         self.minute += 1
+        self._look_out()
         self._instruments.show(self.minute)
         for watcher in self.watchers:
             watcher(self)
@@ -158,6 +159,7 @@ class SimulatedBuilding:
         """Return to a snapshot, bit for bit. Watchers of the field are told of what changed."""
         copied, plant = copy.deepcopy(snapshot), self.plant
         self.minute = copied["minute"]
+        self._look_out()
         plant.heat_pump, plant.boiler, plant.tank, plant.state, plant.fabric.temperature = copied["machines"]
         plant.fabric.leak_m3_s = copied["leak"]
         self.bms.state, self.registers = copied["bms"], copied["registers"]
@@ -171,6 +173,9 @@ class SimulatedBuilding:
         """Heat held above 0 degC: in the tank, and in fabric, radiators and pipes."""
         tank = self.plant.tank.stored_kj / 3600
         return {"tank": tank, "fabric": self.plant.stored_kj / 3600 - tank}
+
+    def _look_out(self) -> None:
+        self._weather, self._people = self.weather.at(self.minute), self.occupants.people(self.minute)
 
     def _machine(self, part: str) -> Any:
         kinds = {item.id: item.kind for item in self.building.plant}
@@ -251,8 +256,8 @@ class SimulatedBuilding:
             (Role.ELECTRICITY_POWER, ""): lambda: plant.state.power.net,
             (Role.GAS_METER, ""): lambda: self.registers.gas,
             (Role.LIGHTING_POWER, ""): lambda: plant.state.power.lighting,
-            (Role.OUTDOOR_TEMPERATURE, ""): lambda: self.weather.at(self.minute).item(Column.OUTDOOR),
-            (Role.SOLAR_IRRADIANCE, ""): lambda: self.weather.at(self.minute).item(Column.HORIZONTAL),
+            (Role.OUTDOOR_TEMPERATURE, ""): lambda: self._weather.item(Column.OUTDOOR),
+            (Role.SOLAR_IRRADIANCE, ""): lambda: self._weather.item(Column.HORIZONTAL),
             (Role.HEAT_METER, "circuit"): lambda: self.registers.circuit,
             (Role.HEAT_OUTPUT, "circuit"): lambda: plant.state.power.circuit_heat,
             (Role.FLOW_TEMPERATURE, "circuit"): lambda: plant.state.flow,
@@ -277,7 +282,7 @@ class SimulatedBuilding:
             Role.ZONE_TEMPERATURE: lambda: plant.fabric.temperature.item(zone),
             Role.VALVE_POSITION: lambda: plant.state.valve.item(zone) * 100,
             Role.CO2: lambda: plant.state.co2,
-            Role.OCCUPANCY: lambda: self.occupants.people(self.minute).item(zone),
+            Role.OCCUPANCY: lambda: self._people.item(zone),
         }
         return rows.get(role)
 

@@ -32,6 +32,7 @@ class FieldObject:
     fault: bool = False
     array: list[float | None] = field(default_factory=lambda: [None] * SLOTS)
     sensed: float = 0.0
+    writes: list[int] = field(default_factory=lambda: [0] * SLOTS)  # accepted writes and relinquishes, by slot
     watchers: list[Callable[["FieldObject"], None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -65,6 +66,7 @@ class FieldObject:
             raise OutOfRange(f"{self.key}: {value} is outside {self.low}..{self.high}")
         before = self.value
         self.array[priority - 1] = value
+        self.writes[priority - 1] += 1
         if self.value != before:
             self._tell()
 

@@ -168,10 +168,10 @@ class BoilerUnit:
         wanted = per_k * (setpoint - entering)
         least = self.nominal_kw * self.least_part
         if self.running:
-            overheated = wanted < least - per_k * 4.0  # the flow would pass the setpoint by 4 K
+            overheated = wanted < least - per_k * 5.0  # the flow would pass the setpoint by 5 K
             if self.fault or flow_kg_s < 0.05 or (self.since_min >= 5.0 and (not allowed or overheated)):
                 self.running, self.since_min = False, 0.0
-        elif allowed and flow_kg_s >= 0.05 and self.since_min >= 5.0 and setpoint - entering > 2.0:
+        elif allowed and flow_kg_s >= 0.05 and self.since_min >= 8.0 and setpoint - entering > 3.0:
             self.running, self.since_min = True, 0.0
             self.starts += 1
         if not self.running:

@@ -1,19 +1,15 @@
-"""What a kilowatt-hour costs at a minute, by the site's tariffs in local time."""
+"""What a kilowatt-hour costs at a minute, by the site's tariffs."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from datetime import datetime
 from enum import StrEnum
-from zoneinfo import ZoneInfo
 
-import numpy as np
-from numpy.typing import NDArray
-
-from config.site import Fuel, Tariff, Weekday
+from config.site import Fuel, Tariff
+from config.tariff import Rates as Prices
+from config.tariff import price_bins
 from site_sims.weather import MINUTES_A_DAY
 
 KEPT_DAYS = 64
-WEEKDAYS = tuple(Weekday)
 
 
 class TariffBand(StrEnum):
@@ -24,39 +20,25 @@ class TariffBand(StrEnum):
     PEAK = "peak"  # dearer
 
 
-def rate_at(tariff: Tariff, local: datetime) -> float:
-    """Rate in force at a local time; the first period that holds it wins."""
-    at, weekday = local.time(), WEEKDAYS[local.weekday()]
-    for period in tariff.periods:
-        over_midnight = period.end <= period.start
-        inside = (at >= period.start or at < period.end) if over_midnight else (period.start <= at < period.end)
-        if inside and weekday in period.days:
-            return period.rate
-    return tariff.rate
-
-
 class Rates:
-    """Rates of a site by UTC minute. Raises LookupError for a fuel without a tariff."""
+    """Rates of a site by UTC minute since 1970. Raises LookupError for a fuel without a tariff."""
 
     def __init__(self, tariffs: Sequence[Tariff], timezone: str) -> None:
         self._tariffs = {tariff.fuel: tariff for tariff in tariffs}
-        self._zone = ZoneInfo(timezone)
-        self._days: OrderedDict[tuple[Fuel, int], NDArray[np.float64]] = OrderedDict()
+        self._timezone = timezone
+        self._days: OrderedDict[tuple[Fuel, int], Prices] = OrderedDict()
 
     def tariff(self, fuel: Fuel) -> Tariff:
         if fuel not in self._tariffs:
             raise LookupError(f"no tariff for {fuel.value}")
         return self._tariffs[fuel]
 
-    def day(self, fuel: Fuel, day: int) -> NDArray[np.float64]:
-        """(1440,) rates of one UTC day, counted from 1970."""
+    def day(self, fuel: Fuel, day: int) -> Prices:
+        """(1440,) rates of one UTC day."""
         rates = self._days.get((fuel, day))
         if rates is None:
-            tariff, first = self.tariff(fuel), day * 86400
-            fives = [  # periods begin and end on whole five minutes in every tariff we know
-                rate_at(tariff, datetime.fromtimestamp(first + second, self._zone)) for second in range(0, 86400, 300)
-            ]
-            rates = self._days[fuel, day] = np.repeat(fives, 5)
+            rates = price_bins(self.tariff(fuel), day * 86400, 60, MINUTES_A_DAY, self._timezone)
+            self._days[fuel, day] = rates
             if len(self._days) > KEPT_DAYS:
                 self._days.popitem(last=False)
         return rates
