@@ -70,6 +70,8 @@ def fast_read_multiple_ack(data: bytes) -> list[Read]:
     """Our decoder alone; raises Unexpected."""
     reads: list[Read] = []
     at, end = 0, len(data)
+    if not end:
+        raise Unexpected("an empty answer")
     try:
         while at < end:
             if data[at] != 0x0C or data[at + 5] != 0x1E:
@@ -115,25 +117,25 @@ def _value_between(data: bytes, at: int, opening: int, closing: int) -> tuple[De
 
 
 def _error_between(data: bytes, at: int) -> tuple[WireError, int]:
-    error = error_of(data[at + 1 :])
-    end = at + 3 + (data[at + 1] & 7)
-    end += 1 + (data[end - 1] & 7)
-    if data[end] != 0x5F:
-        raise Unexpected(f"octet {data[end]:#04x} at {end} where an error closes")
-    return error, end + 1
+    error, at = _error_at(data, at + 1)
+    if data[at : at + 1] != b"\x5f":
+        raise Unexpected(f"no end of an error at {at}")
+    return error, at + 1
+
+
+def _error_at(data: bytes, at: int) -> tuple[WireError, int]:
+    numbers: list[int] = []
+    for part in ("class", "code"):
+        if data[at : at + 1] not in {b"\x91", b"\x92"}:
+            raise Unexpected(f"no error {part} at {at}")
+        number, at = decode(data, at)
+        numbers.append(number if isinstance(number, int) else 0)
+    return WireError(*numbers), at
 
 
 def error_of(data: bytes) -> WireError:
     """The error class and code that open `data`, as in the body of an Error PDU. Raises Unexpected."""
-    if data[:1] not in (b"\x91", b"\x92"):
-        raise Unexpected("no error class")
-    error_class, at = decode(data, 0)
-    if data[at : at + 1] not in (b"\x91", b"\x92"):
-        raise Unexpected("no error code")
-    error_code, _ = decode(data, at)
-    if not isinstance(error_class, int) or not isinstance(error_code, int):
-        raise Unexpected("no error")
-    return WireError(error_class, error_code)
+    return _error_at(data, 0)[0]
 
 
 def notification(data: bytes) -> Notification:
