@@ -1,8 +1,8 @@
 """aiomqtt with its gaps closed, for our connection and for the simulated devices alike.
 
 Messages are handed over where they arrive instead of through a queue with a task each; a connection attempt that is
-cancelled or times out leaves nothing behind; an idle client wakes four times in its keep-alive, not every second; a
-dead broker is noticed within 1.5 keep-alives. The only file that touches private attributes of aiomqtt.
+cancelled or times out leaves nothing behind; a client wakes when its keep-alive is due, not every second; a dead
+broker is noticed within 1.5 keep-alives. The only file that touches private attributes of aiomqtt.
 """
 
 import asyncio
@@ -27,6 +27,7 @@ class Client(aiomqtt.Client):
     """One connection, used once: `await open()`, then `publish` and `subscribe`, then `await close()`.
 
     `deliver` is called for each message, `lost` once when an open connection ends by itself; neither may wait.
+    `keepalive` is in seconds, 0 for none.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Client(aiomqtt.Client):
             tls_context=tls,
             will=will,
             clean_session=identifier is None,  # a nameless client has nothing to come back to
-            keepalive=max(5, int(keepalive * 0.6)),  # paho needs up to 2.5 of its own to notice silence
+            keepalive=int(keepalive * 0.7),  # paho asks after one of its own, and gives up after another
             timeout=CONNECT_S,
             max_concurrent_outgoing_calls=IN_FLIGHT,
             socket_options=(NODELAY,),
@@ -117,5 +118,7 @@ class Client(aiomqtt.Client):
         self.delivering = None
 
     async def _misc_loop(self) -> None:
-        while self._client.loop_misc() == paho.MQTT_ERR_SUCCESS:
-            await asyncio.sleep(self._keepalive / 4)
+        while self._keepalive > 0 and self._client.loop_misc() == paho.MQTT_ERR_SUCCESS:
+            oldest = min(self._client._last_msg_out, self._client._last_bytes_received)  # noqa: SLF001
+            left = oldest + self._keepalive - paho.time_func()
+            await asyncio.sleep(max(1.0, left))
