@@ -27,6 +27,7 @@ class Behaviour:
     """How a device differs from the standard's ideal; the default does not."""
 
     max_apdu: int = 1476  # octets it accepts and sends
+    announced_apdu: int | None = None  # what it says it accepts; None = the truth
     read_multiple: bool = True  # False = ReadPropertyMultiple is not recognised
     cov: bool = True  # False = SubscribeCOV is not recognised
     cov_increment: float = 0.1  # of analogue objects
@@ -56,8 +57,9 @@ class BacnetServer(asyncio.DatagramProtocol):
     def __init__(self, device: FieldDevice, *, clock: Clock, behaviour: Behaviour) -> None:
         self.device, self.behaviour = device, behaviour
         self.requests = 0  # confirmed requests that reached the device
+        self._announced = behaviour.announced_apdu or behaviour.max_apdu
         self._objects = SimulatedDevice(
-            device, max_apdu=behaviour.max_apdu, increment=behaviour.cov_increment, now=clock.now
+            device, max_apdu=self._announced, increment=behaviour.cov_increment, now=clock.now
         )
         self._reports = Reports(device.instance, self._send)
         self._transport: asyncio.DatagramTransport | None = None
@@ -143,7 +145,7 @@ class BacnetServer(asyncio.DatagramProtocol):
             if not low <= self.device.instance <= high:
                 return
         identifier = application(OBJECT_ID, self._objects.identifier.to_bytes(4, "big"))
-        limits = encode(Kind.UNSIGNED, self.behaviour.max_apdu) + application(ENUMERATED, b"\3")
+        limits = encode(Kind.UNSIGNED, self._announced) + application(ENUMERATED, b"\3")
         self._send(addr, b"\x10\0" + identifier + limits + encode(Kind.UNSIGNED, 999))
 
     def _read(self, request: _Request) -> bytes:
