@@ -53,6 +53,9 @@ class Reports:
         known = self._by_point.get(point.point, [])
         known[:] = [one for one in known if (one.source, one.process) != (source, process)]
 
+    def __len__(self) -> int:
+        return sum(len(known) for known in self._by_point.values())
+
     def close(self) -> None:
         """Forget all subscriptions."""
         for point in self._by_point:

@@ -73,6 +73,11 @@ class BacnetServer(asyncio.DatagramProtocol):
     def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]  # UDP only
         self._transport = transport
 
+    @property
+    def subscriptions(self) -> int:
+        """How many subscriptions it holds."""
+        return len(self._reports)
+
     def forget_subscriptions(self) -> None:
         """What a restart of the device does."""
         self._reports.close()

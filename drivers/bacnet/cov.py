@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 QUEUE: Final = 1000  # notifications that wait for a slow reader; the oldest goes first
 BACK_OFF_S: Final = (5.0, 15.0, 60.0, 300.0)
 CLOSE_S: Final = 2.0  # for ending all subscriptions
+EARLY_S: Final = 0.001  # a timer may fire before its time by the clock's resolution; waiting again would spin
 _SILENT_POLLS: Final = 2  # polls that must contradict a subscription before it counts as dead
 
 
@@ -74,7 +75,7 @@ class Subscriptions:
                 yield self._news.popleft()
             self._wake.clear()
             for one in self._by_object.values():
-                if one.due <= loop.time():
+                if one.due <= loop.time() + EARLY_S:
                     await self._subscribe(one)
             if self._news:
                 continue
