@@ -1,9 +1,11 @@
 """Readings in and out of the store, beside a plain SQLite table in the same run: `python -m bench.store`."""
 
 import asyncio
+import itertools
 import json
 import resource
 import sqlite3
+import statistics
 import sys
 import tempfile
 import time
@@ -12,17 +14,24 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from controller.audit import Audit
+from controller.leases import Intent, Leases
+from controller.store.base import AuditEntry, Lease
+from controller.store.control import control_database
 from controller.store.sqlite import SqliteStore
 from controller.store.stamp import micros
-from drivers.base import Reading
+from drivers.base import Command, Reading, priority
 from drivers.clock import Clock
 
 START = datetime(2023, 1, 9, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-DAYS = 30
+POINT = "bench.zone_3.temperature"
+CHUNK = 200_000  # readings held in memory at once
 
 _ROWID = """CREATE TABLE reading (id INTEGER PRIMARY KEY, point TEXT NOT NULL, time TEXT NOT NULL, value REAL,
 quality TEXT NOT NULL, UNIQUE (point, time))"""
+
+_PLAIN = "FROM reading WHERE point = ? AND time < ?"
 
 
 def cycles(points: int, minutes: int) -> Iterator[list[Reading]]:
@@ -35,16 +44,28 @@ def cycles(points: int, minutes: int) -> Iterator[list[Reading]]:
         ]
 
 
-@contextmanager
-def measured(rows: int) -> Iterator[dict[str, float]]:
-    """Microseconds of wall and processor time a row, and bytes handed to the system for writing."""
-    figures: dict[str, float] = {}
-    wall, cpu, written = time.perf_counter(), time.process_time(), _written()
-    yield figures
-    figures["wall_us"] = round((time.perf_counter() - wall) / rows * 1e6, 2)
-    figures["cpu_us"] = round((time.process_time() - cpu) / rows * 1e6, 2)
-    figures["rows_per_s"] = round(1e6 / figures["wall_us"])
-    figures["bytes_written_per_row"] = round((_written() - written) / rows)
+class Meter:
+    """Wall and processor time and bytes handed to the system, summed over the blocks measured."""
+
+    def __init__(self) -> None:
+        self.rows, self.wall_s, self.cpu_s, self.written = 0, 0.0, 0.0, 0
+
+    @contextmanager
+    def measure(self, rows: int) -> Iterator[None]:
+        wall, cpu, written = time.perf_counter(), time.process_time(), _written()
+        yield
+        self.rows += rows
+        self.wall_s += time.perf_counter() - wall
+        self.cpu_s += time.process_time() - cpu
+        self.written += _written() - written
+
+    def figures(self) -> dict[str, float]:
+        return {
+            "wall_us": round(self.wall_s / self.rows * 1e6, 2),
+            "cpu_us": round(self.cpu_s / self.rows * 1e6, 2),
+            "rows_per_s": round(self.rows / self.wall_s),
+            "bytes_written_per_row": round(self.written / self.rows),
+        }
 
 
 def _written() -> int:
@@ -64,21 +85,29 @@ def best_ms(call: Callable[[], object], times: int = 5) -> float:
     return round(best * 1e3, 2)
 
 
+def chunks(points: int, minutes: int) -> Iterator[list[list[Reading]]]:
+    """Cycles in parts that fit into memory; making them is not measured."""
+    source = cycles(points, minutes)
+    while chunk := list(itertools.islice(source, max(1, CHUNK // points))):
+        yield chunk
+
+
 def ours(directory: Path, points: int, minutes: int) -> dict[str, float]:
-    point, end = "bench.zone_3.temperature", START + timedelta(days=DAYS)
-    made = list(cycles(points, minutes))
+    meter, end = Meter(), START + minutes * MINUTE
     with asyncio.Runner() as runner:
         store = SqliteStore(directory, clock=Clock(START), keep_days=800)
 
-        async def fill() -> None:
-            for cycle in made:
+        async def fill(chunk: list[list[Reading]]) -> None:
+            for cycle in chunk:
                 await store.append(cycle)
 
         runner.run(store.__aenter__())
-        with measured(points * minutes) as figures:
-            runner.run(fill())
-        figures["window_ms"] = best_ms(lambda: runner.run(store.window(point, START, end)))
-        figures["half_hours_ms"] = best_ms(lambda: runner.run(store.aggregate(point, START, end)))
+        for chunk in chunks(points, minutes):
+            with meter.measure(sum(map(len, chunk))):
+                runner.run(fill(chunk))
+        figures = meter.figures()
+        figures["window_ms"] = best_ms(lambda: runner.run(store.window(POINT, START, end)))
+        figures["half_hours_ms"] = best_ms(lambda: runner.run(store.aggregate(POINT, START, end)))
         figures["newest_ms"] = best_ms(lambda: runner.run(store.newest()))
         runner.run(store.__aexit__())
     figures["bytes_per_row"] = round((directory / "readings.sqlite").stat().st_size / points / minutes, 1)
@@ -87,30 +116,58 @@ def ours(directory: Path, points: int, minutes: int) -> dict[str, float]:
 
 def plain(directory: Path, points: int, minutes: int) -> dict[str, float]:
     """A table as one writes it first: text times, an index for uniqueness, one transaction a cycle."""
-    made = list(cycles(points, minutes))
-    point, end = "bench.zone_3.temperature", (START + timedelta(days=DAYS)).isoformat()
+    meter, query = Meter(), (POINT, (START + minutes * MINUTE).isoformat())
     with closing(sqlite3.connect(directory / "plain.sqlite", isolation_level=None)) as db:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute(_ROWID)
-        with measured(points * minutes) as figures:
-            for cycle in made:
-                db.execute("BEGIN")
-                db.executemany(
-                    "INSERT OR REPLACE INTO reading (point, time, value, quality) VALUES (?, ?, ?, ?)",
-                    [(r.point, r.time.isoformat(), r.value, r.quality) for r in cycle],
-                )
-                db.execute("COMMIT")
-        window = "FROM reading WHERE point = ? AND time < ?"
-        figures["window_ms"] = best_ms(
-            lambda: db.execute(f"SELECT time, value {window} ORDER BY time", (point, end)).fetchall()
-        )
+        for chunk in chunks(points, minutes):
+            with meter.measure(sum(map(len, chunk))):
+                for cycle in chunk:
+                    rows = [(r.point, r.time.isoformat(), r.value, r.quality) for r in cycle]
+                    db.execute("BEGIN")
+                    db.executemany(
+                        "INSERT OR REPLACE INTO reading (point, time, value, quality) VALUES (?, ?, ?, ?)", rows
+                    )
+                    db.execute("COMMIT")
+        figures = meter.figures()
+        window = f"SELECT time, value {_PLAIN} ORDER BY time"
+        figures["window_ms"] = best_ms(lambda: db.execute(window, query).fetchall())
         half_hours = (
-            f"SELECT strftime('%s', time) / 1800, avg(value), min(value), max(value), count(*) {window} GROUP BY 1"
+            f"SELECT strftime('%s', time) / 1800, avg(value), min(value), max(value), count(*) {_PLAIN} GROUP BY 1"
         )
-        figures["half_hours_ms"] = best_ms(lambda: db.execute(half_hours, (point, end)).fetchall())
+        figures["half_hours_ms"] = best_ms(lambda: db.execute(half_hours, query).fetchall())
     figures["bytes_per_row"] = round((directory / "plain.sqlite").stat().st_size / points / minutes, 1)
     return figures
+
+
+async def commands(directory: Path) -> dict[str, float]:
+    """Milliseconds until a command, its lease, and thirty audit entries made together are safe from a power cut."""
+    clock = Clock.real()
+    expires = clock.now() + timedelta(minutes=30)
+    wish = Command(point=POINT, value=20.5, priority=priority(13), expires=expires, reason="bench")
+    lease = Lease(point=POINT, device="d", priority=13, value=20.5, expires=expires, decision="bench", epoch=0)
+    entry = AuditEntry(
+        time=expires, actor="bench", action="write", subject=POINT, old="", new="20.5", reason="bench", result="applied"
+    )
+    intents, thirties = [], []
+    async with control_database(directory) as database:
+        leases, audit = Leases(database, clock=clock), Audit(database)
+        await leases.begin()
+        for _ in range(200):
+            begun = time.perf_counter()
+            await leases.intend([Intent(command=wish, device="d", decision="bench")], leases=[lease])
+            intents.append(time.perf_counter() - begun)
+            begun = time.perf_counter()
+            async with asyncio.TaskGroup() as tasks:
+                for n in range(30):
+                    tasks.create_task(audit.record(entry), name=f"entry {n}")
+            thirties.append(time.perf_counter() - begun)
+    return {
+        f"{name}_{label}_ms": round(statistics.quantiles(times, n=100)[percent - 1] * 1e3, 2)
+        for name, times in (("command", intents), ("thirty_audit_entries", thirties))
+        for label, percent in (("median", 50), ("p99", 99))
+    }
 
 
 def stamps() -> float:
@@ -123,17 +180,25 @@ def stamps() -> float:
 
 
 def main() -> None:
-    results: dict[str, object] = {"stamp_us": stamps()}
-    for name, points, minutes in (("town hall, 30 days", 80, DAYS * 1440), ("10,000 points, 1 hour", 10_000, 60)):
+    results: dict[str, object] = {"microseconds to convert a moment": stamps()}
+    for name, points, minutes in (
+        ("80 points, 5 days", 80, 5 * 1440),
+        ("4 points, 30 days", 4, 30 * 1440),
+        ("10,000 points, 1 hour", 10_000, 60),
+    ):
         for run in (ours, plain):
             with tempfile.TemporaryDirectory() as directory:
-                figures = run(Path(directory), points, minutes)
-            results[f"{name}: {run.__name__}"] = figures
-            if "--json" not in sys.argv:
-                print(f"{name:24} {run.__name__:6}", *(f"{key} {value}" for key, value in figures.items()), sep="  ")
-    results["peak_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+                results[f"{name}: {run.__name__}"] = run(Path(directory), points, minutes)
+    with tempfile.TemporaryDirectory() as directory:
+        results["commands and audit, synchronous FULL"] = asyncio.run(commands(Path(directory)))
+    results["peak memory, MB"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     if "--json" in sys.argv:
         print(json.dumps(results, indent=2))
+        return
+    for name, result in results.items():
+        print(name, *(f"    {key:26} {value}" for key, value in result.items()), sep="\n") if isinstance(
+            result, dict
+        ) else print(name, result)
 
 
 if __name__ == "__main__":

@@ -46,12 +46,12 @@ _DELETE_AT_ONCE = 5_000  # rows, so that appends get their turn between
 
 _Row = tuple[int, int, float | None, int, int]
 
+_IN_RECENT = "FROM recent WHERE time >= :start AND time < :end AND series = :series"
 # A row that came again after the first was moved stands in both tiers; the one in `recent` is the newer.
-_BOTH_TIERS = """
+_BOTH_TIERS = f"""
 SELECT time, value, state FROM reading WHERE series = :series AND time >= :start AND time < :end
-AND NOT EXISTS (SELECT 1 FROM recent WHERE recent.time = reading.time AND recent.series = :series)
-UNION ALL SELECT time, value, state FROM recent WHERE time >= :start AND time < :end AND series = :series
-"""
+AND time NOT IN (SELECT time {_IN_RECENT}) UNION ALL SELECT time, value, state {_IN_RECENT}
+"""  # noqa: S608  constants
 
 
 class SqliteStore:
@@ -172,7 +172,7 @@ def _name(db: sqlite3.Connection, readings: Sequence[Reading]) -> dict[str, int]
 
 def _both_tiers(db: sqlite3.Connection, query: Mapping[str, int]) -> tuple[list[_Row], list[_Row]]:
     older = "SELECT time, value, state FROM reading WHERE series = :series AND time >= :start AND time < :end"
-    newer = "SELECT time, value, state FROM recent WHERE time >= :start AND time < :end AND series = :series"
+    newer = f"SELECT time, value, state {_IN_RECENT}"
     return db.execute(older, query).fetchall(), db.execute(newer, query).fetchall()
 
 
