@@ -17,9 +17,37 @@ from amqtt.broker import Broker as Amqtt
 
 HOST, PORT = "127.0.0.1", 47883
 SWEEP_S = 3600.0
+GOODBYE_S = 1.0  # for connections to end by themselves
 
 
 class _Server(Amqtt):  # type: ignore[misc]  # amqtt is not typed for us
+    """Keeps book of its connections, which amqtt leaves to themselves at the end."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__(config)
+        self._open: dict[asyncio.StreamWriter, None] = {}  # an ordered set
+
+    async def stream_connected(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, listener_name: str
+    ) -> None:
+        self._open[writer] = None
+        try:
+            await super().stream_connected(reader, writer, listener_name)
+        finally:
+            writer.close()
+            del self._open[writer]
+
+    async def shutdown(self) -> None:
+        await super().shutdown()
+        try:
+            async with asyncio.timeout(GOODBYE_S):
+                while self._open:
+                    await asyncio.sleep(GOODBYE_S / 100)
+        except TimeoutError:
+            for writer in list(self._open):
+                writer.transport.abort()
+        await asyncio.sleep(0)  # a closed transport lets go of its socket in the next turn
+
     async def _session_monitor(self) -> None:
         """Sessions here are few and end with the process; connecting anew replaces an old one anyway."""
         while True:

@@ -10,21 +10,21 @@ Topics, ways into the JSON and command topics are those of the site file's point
   null hands it back. Each command is answered with the state.
 * `<building>/<device>/availability` says `online` or `offline` (the broker says so for a device that was lost).
 
-A device whose `reachable` is False goes offline at the next minute and comes back at the one after it is True.
+A device whose `reachable` is False goes offline with the next minute and is back within one of it being True.
 """
 
 import asyncio
 import json
 import logging
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
 import aiomqtt
 
-from config.site import Point, Site
+from config.site import Device, Point
 from drivers.clock import Clock
 from drivers.mqtt.client import Client
 from drivers.mqtt.mapping import ABSENT, Malformed, decode, parse_address, pick
@@ -129,10 +129,22 @@ class MqttDevice:
                         await self._session()
                     except (aiomqtt.MqttError, OSError) as error:
                         log.debug("%s: %s", self._device.id, error)
-                await asyncio.sleep(RETRY_S)
+                await self._pause()
         finally:
             for obj in self._device.objects.values():
                 obj.watchers.remove(self._changed)
+
+    def look(self) -> None:
+        """Notice at once that the device was unplugged or plugged in, not with the next minute."""
+        self._wake.set()
+
+    async def _pause(self) -> None:
+        self._wake.clear()
+        try:
+            async with asyncio.timeout(RETRY_S if self._device.reachable else MINUTE.total_seconds()):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
 
     async def _session(self) -> None:
         client = Client(
@@ -209,12 +221,12 @@ class MqttDevice:
 
 @asynccontextmanager
 async def serve_mqtt(
-    field: Field, site: Site, *, clock: Clock, host: str = HOST, port: int = PORT
+    field: Field, described: Iterable[Device], *, clock: Clock, host: str = HOST, port: int = PORT
 ) -> AsyncIterator[dict[str, MqttDevice]]:
-    """Keep the site's MQTT devices, by id, at the broker, which may come and go meanwhile."""
+    """Keep those of a site's devices that speak MQTT, by id, at the broker, which may come and go meanwhile."""
     devices = {
         device.id: MqttDevice(field.devices[device.id], device.points, host=host, port=port, clock=clock)
-        for device in site.devices
+        for device in described
         if device.driver == "mqtt"
     }
     async with asyncio.TaskGroup() as tasks:

@@ -55,6 +55,6 @@ async def mqtt_bench(clock: Clock, **options: Any) -> AsyncIterator[Bench]:
     field = build_field(site)
     async with AsyncExitStack() as stack:
         broker = await stack.enter_async_context(Broker(port=PORT))
-        served = await stack.enter_async_context(serve_mqtt(field, site, clock=clock, port=PORT))
+        served = await stack.enter_async_context(serve_mqtt(field, site.devices, clock=clock, port=PORT))
         shared = await stack.enter_async_context(Shared())
         yield Bench(site, field, broker, clock, shared, served)

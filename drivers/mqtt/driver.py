@@ -18,6 +18,7 @@ from drivers.registry import Shared
 
 BUFFER = 10_000  # readings that nobody has taken yet; then the oldest go
 AVAILABLE_S = 2.0  # for a device to say that it is there; the broker has kept what it said last
+RETAINED_S = 0.25  # for the broker to repeat what it has kept of the points
 CONFIRM_S = 2.0  # for a device to report the state it was told to take
 CLOSE = 1e-6  # relative: a value reported back equals the one written
 
@@ -41,7 +42,8 @@ class MqttDriver(Driver):
         self.can = _can([mapped.options for mapped in self._inbox.maps.values()])
         self._connection: Connection | None = None  # None = not open
         self._available = False
-        self._down: str | None = None  # why the device cannot be used
+        self._lost: str | None = None  # why the broker cannot be used
+        self._offline: str | None = None  # what the device said of itself
         self._bug: BaseException | None = None  # a programming error in here that broke the connection
         self._queue: deque[Reading] = deque(maxlen=BUFFER)
         self._news = asyncio.Event()
@@ -65,9 +67,8 @@ class MqttDriver(Driver):
             topics.setdefault(self._availability.topic, 1)
         try:
             self._refused = await connection.subscribe(topics, self)
-            await self._until(lambda: self._available or self._down is not None, AVAILABLE_S)
-            if self._availability is not None and not self._available:
-                self._down = self._down or f"{connection.name}: nothing is announced on {self._availability.topic}"
+            await self._until(lambda: self._available or self._lost is not None, AVAILABLE_S)
+            await self._until(lambda: self._heard_all() or self._lost is not None, RETAINED_S)
             self._check()
         except BaseException:
             connection.forget(self)
@@ -81,7 +82,8 @@ class MqttDriver(Driver):
             self._connection = None
 
     def _begin(self, connection: Connection) -> None:
-        self._down, self._available = None, self._availability is None
+        self._lost, self._available = None, self._availability is None
+        self._offline = None if self._available else f"nothing is announced on {self._options.availability}"
         self._queue.clear()
         self._told.clear()
         self._inbox.newest = connection.newest
@@ -100,12 +102,14 @@ class MqttDriver(Driver):
         while True:
             while self._queue:
                 yield self._queue.popleft()
-            self._check()
+            self._check()  # after what was heard before the loss
             self._news.clear()
             await self._news.wait()
 
     async def write(self, point: Point, value: float, priority: Priority) -> None:  # noqa: ARG002  MQTT has none
         mapped = self._inbox.maps[point.id]
+        if not math.isfinite(value):
+            raise Rejected(f"{point.id}: {value} is not a number to be written")
         newest = self._inbox.newest.get(point.id)
         if newest is None or not _same(newest.value, value):
             self._told[point.id] = value
@@ -121,7 +125,7 @@ class MqttDriver(Driver):
     async def read_back(self, point: Point, priority: Priority) -> ReadBack:  # noqa: ARG002  MQTT has none
         """Return what the device last reported; after a command, wait a little for it to report that."""
         self._check()
-        await self._until(lambda: point.id not in self._told or self._down is not None, CONFIRM_S)
+        await self._until(lambda: point.id not in self._told or self._lost is not None, CONFIRM_S)
         self._told.pop(point.id, None)
         self._check()
         newest = self._inbox.newest.get(point.id)
@@ -148,7 +152,7 @@ class MqttDriver(Driver):
 
     def lost(self, reason: str, bug: BaseException | None) -> None:
         """Learn that the broker is gone; called by the connection."""
-        self._down, self._bug = reason, bug
+        self._lost, self._bug = reason, bug
         self._news.set()
 
     def _announced(self, payload: bytes) -> None:
@@ -161,9 +165,9 @@ class MqttDriver(Driver):
             return
         word = str(raw).lower() if isinstance(raw, bool) else str(raw)
         if word == self._options.availability.online:
-            self._available, self._down = True, None
+            self._available, self._offline = True, None
         elif word == self._options.availability.offline:
-            self._available, self._down = False, f"the device says on {self._availability.topic} that it is {word}"
+            self._available, self._offline = False, f"{self._availability.topic} says that the device is {word}"
 
     async def _until(self, done: Callable[[], bool], seconds: float) -> None:
         """Return once `done()`, or after so long."""
@@ -178,8 +182,11 @@ class MqttDriver(Driver):
     def _check(self) -> None:
         if self._bug is not None:
             raise self._bug
-        if self._down is not None:
-            raise NotReachable(self._down)
+        if (why := self._lost or self._offline) is not None:
+            raise NotReachable(why)
+
+    def _heard_all(self) -> bool:
+        return all(point in self._inbox.newest for point in self._inbox.maps)
 
     def _open_connection(self) -> Connection:
         if self._connection is None:
