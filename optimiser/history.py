@@ -12,6 +12,7 @@ from scipy.signal import lfilter
 Floats = NDArray[np.float64]
 
 DAY = timedelta(days=1)
+USUAL_DEGC = 20.0
 SHORT_GAP = 4  # steps that are bridged in a straight line
 SCALES = (0.3, 3.0)  # an emitter's true heat over its estimate, around the common ratio
 RATIOS = (0.7, 1.4)  # metered over estimated heat in one step; beyond it one of them is wrong
@@ -87,7 +88,7 @@ class Grid:
 def grid(history: History, scale: Floats) -> Grid:
     """Return the History made usable, with heat by emitters at this scale and by the meter where there is one."""
     raw = without_stuck(history.temperature_degc, history.day_steps)
-    filled = np.column_stack([bridged(column, len(raw)) for column in raw.T])
+    filled = _filled(raw)
     bridge = np.column_stack([bridged(column, SHORT_GAP) for column in raw.T])
     beside = filled.copy()
     for own, places in enumerate(history.neighbours):
@@ -108,6 +109,15 @@ def grid(history: History, scale: Floats) -> Grid:
         usable=usable[1:] & usable[:-1],
         local_step=history.local_step,
     )
+
+
+def _filled(raw: Floats) -> Floats:
+    """Without holes: in a straight line over time; a zone never measured is taken to be as the others are."""
+    columns = np.column_stack([bridged(column, len(raw)) for column in raw.T])
+    known = np.isfinite(columns).any(axis=0)
+    others = columns[:, known].mean(axis=1) if known.any() else np.full(len(raw), USUAL_DEGC)
+    columns[:, ~known] = others[:, None]
+    return columns
 
 
 def emitter_scale(history: History) -> Floats:
