@@ -26,6 +26,7 @@ from drivers.clock import Clock
 START = datetime(2023, 1, 9, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 POINT = "bench.zone_3.temperature"
+APPEND = 80  # readings, at least: a town hall's minute
 CHUNK = 200_000  # readings held in memory at once
 
 _ROWID = """CREATE TABLE reading (id INTEGER PRIMARY KEY, point TEXT NOT NULL, time TEXT NOT NULL, value REAL,
@@ -86,10 +87,11 @@ def best_ms(call: Callable[[], object], times: int = 5) -> float:
 
 
 def chunks(points: int, minutes: int) -> Iterator[list[list[Reading]]]:
-    """Cycles in parts that fit into memory; making them is not measured."""
+    """Appends, of at least `APPEND` readings each, in parts that fit into memory; making them is not measured."""
     source = cycles(points, minutes)
-    while chunk := list(itertools.islice(source, max(1, CHUNK // points))):
-        yield chunk
+    together = -(-APPEND // points)
+    while chunk := list(itertools.islice(source, max(together, CHUNK // points))):
+        yield [list(itertools.chain(*chunk[n : n + together])) for n in range(0, len(chunk), together)]
 
 
 def ours(directory: Path, points: int, minutes: int) -> dict[str, float]:

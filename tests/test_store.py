@@ -4,7 +4,7 @@ import asyncio
 import os
 import sqlite3
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -290,6 +290,32 @@ async def test_a_crash_in_one_write_fails_its_neighbours_and_leaves_no_transacti
         assert sorted(type(err).__name__ for err in errors) == ["StoreError", "ZeroDivisionError"]
         assert await database.read(lambda db: db.execute("SELECT count(*) FROM series").fetchone()) == (0,)
         assert not await database.read(lambda db: db.in_transaction)
+
+
+async def test_more_writes_than_one_commit_carries_are_all_done_in_order(tmp_path: Path) -> None:
+    def add(n: int) -> Callable[[sqlite3.Connection], int]:
+        return lambda db: int(db.execute("INSERT INTO series (point) VALUES (?)", (f"p{n}",)).lastrowid or 0)
+
+    async with Database(tmp_path / "a.sqlite", READINGS, synchronous="OFF") as database, asyncio.TaskGroup() as tasks:
+        numbers = [tasks.create_task(database.write(add(n)), name=f"write {n}") for n in range(600)]
+    assert [number.result() for number in numbers] == list(range(1, 601))
+
+
+@pytest.mark.real_time
+async def test_a_cancelled_write_does_not_hurt_its_neighbours(tmp_path: Path) -> None:
+    def slow(db: sqlite3.Connection) -> None:
+        db.execute("WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 200000) SELECT max(x) FROM n")
+
+    async with Database(tmp_path / "a.sqlite", READINGS, synchronous="OFF") as database:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(database.write(slow), name="slow")
+            doomed = tasks.create_task(database.write(lambda db: db.execute("DELETE FROM series")), name="doomed")
+            last = tasks.create_task(database.write(lambda db: db.execute("SELECT 7").fetchone()), name="last")
+            await asyncio.sleep(0)
+            doomed.cancel()
+        assert doomed.cancelled()
+        assert last.result() == (7,)
+        assert await database.write(lambda db: db.execute("SELECT 8").fetchone()) == (8,)
 
 
 # --- formats -------------------------------------------------------------------------------------------------------
