@@ -78,6 +78,7 @@ class FakeBackend:
         self.stopped = self.planless = self.sick = False
         self.temperatures: dict[str, float | None] = {}
         self.broken: set[str] = set()
+        self._plan: PlanView | None = None
 
     @property
     def events(self) -> Hub[Event]:
@@ -273,7 +274,12 @@ class FakeBackend:
     def plan(self) -> PlanView | None:
         if self.planless:
             return None
-        now = self._clock.now()
+        now = self._clock.now().replace(second=0, microsecond=0)
+        if self._plan is None or self._plan.now != now:
+            self._plan = self._make_plan(now)
+        return self._plan
+
+    def _make_plan(self, now: datetime) -> PlanView:
         begin = now - (now - now.replace(minute=0, second=0, microsecond=0)) % STEP
 
         def series(unit: str, count: int, start: datetime, value: Callable[[float], float]) -> Series:

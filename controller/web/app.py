@@ -19,11 +19,22 @@ class WebApp(FastAPI):
     streams: Streams
 
 
-def make_app(backend: Backend, *, clock: Clock, registry: CollectorRegistry | None = None, pace: float = 1.0) -> WebApp:
-    """Everything that is served. `pace` is loop seconds per real second; `registry` None = no metrics of our own."""
+def make_app(
+    backend: Backend,
+    *,
+    clock: Clock,
+    registry: CollectorRegistry | None = None,
+    pace: float = 1.0,
+    renderer: Renderer | None = None,
+) -> WebApp:
+    """Everything that is served.
+
+    `pace` is loop seconds per real second; `registry` None = no metrics of our own; `renderer` None = a new one,
+    which takes a quarter of a second, so make it before the control loop starts.
+    """
     app = WebApp(title="Plenum", version="1", docs_url=None, redoc_url=None, openapi_url="/api/v1/openapi.json")
     app.streams = Streams(backend.events, pace=pace)
-    renderer, metrics = Renderer(), registry or CollectorRegistry()
+    renderer, metrics = renderer or Renderer(), registry or CollectorRegistry()
     app.add_middleware(Shield)
     app.include_router(make_api(backend, app.streams, clock=clock))
     app.include_router(make_pages(backend, renderer))
@@ -41,7 +52,7 @@ def make_app(backend: Backend, *, clock: Clock, registry: CollectorRegistry | No
     def refuse(request: Request, text: str, status: int) -> Response:
         if request.url.path.startswith("/api/"):
             return error(text, status)
-        return renderer.page("problem.html", backend, request, status=status, text=text)
+        return renderer.page("problem.html", backend, request, status=status, code=status, text=text)
 
     @app.exception_handler(BadRequest)
     async def bad_request(request: Request, err: BadRequest) -> Response:

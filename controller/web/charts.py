@@ -52,7 +52,7 @@ class Frame:
 
 def ticks(low: float, high: float, count: int = 4) -> tuple[float, ...]:
     """Round figures that cover low..high in about `count` steps, ends included."""
-    spread = max(high - low, 1e-9)
+    spread = max(high - low, 1e-3)
     size = 10.0 ** math.floor(math.log10(spread / count))
     step = next(size * nice for nice in _NICE if size * nice * count >= spread * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
@@ -109,17 +109,27 @@ def area(frame: Frame, top: Series, kind: str, base: Series | None = None) -> st
     there: list[str] = []
     back: list[str] = []
     step, begun = top.step.total_seconds(), top.start.timestamp()
+    reached = math.nan
     floor = base.values if base is not None else (0.0,) * len(top.values)
-    for index, (high, low) in enumerate(zip((*top.values, math.nan), (*floor, math.nan), strict=True)):
-        left, right = begun + index * step, begun + (index + 1) * step
+    pairs = [*zip(top.values, floor, strict=True), (math.nan, math.nan)]
+    first = 0
+    for index in range(1, len(pairs)):
+        high, low = pairs[first]
+        if pairs[index] == (high, low):
+            continue  # one shape for a run of equal steps
+        left, right = begun + first * step, begun + index * step
+        first = index
         if right <= frame.start or left >= frame.end or not math.isfinite(high + low):
-            if there:
-                shapes.append(f"M{'L'.join([*there, *reversed(back)])}Z")
-                there, back = [], []
             continue
+        if there and left != reached:
+            shapes.append(f"M{'L'.join([*there, *reversed(back)])}Z")
+            there, back = [], []
         x1, x2, y1, y2 = frame.x(left), frame.x(right), frame.y(high), frame.y(low)
         there.append(f"{x1:.1f} {y1:.1f}H{x2:.1f}")
         back.append(f"{x2:.1f} {y2:.1f}H{x1:.1f}")
+        reached = right
+    if there:
+        shapes.append(f"M{'L'.join([*there, *reversed(back)])}Z")
     return f'<path class="{kind}" d="{"".join(shapes)}"/>' if shapes else ""
 
 

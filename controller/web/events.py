@@ -89,7 +89,8 @@ class EventStream(Response):
                 return
             events = await self._next(buffer)
             last = _END in events
-            chunk = b"".join(_encoded(event) for event in events if event is not _END) or b": still here\n\n"
+            chunk = b"".join(_encoded(event) for event in events if event is not _END)
+            chunk = chunk if chunk or last else b": still here\n\n"
         await send({"type": "http.response.body", "body": chunk, "more_body": False})
 
     async def _next(self, buffer: Buffer[Event]) -> list[Event]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from controller.web import charts
 from controller.web.charts import Frame
@@ -45,6 +45,16 @@ class Figure:
     rows: tuple[Row, ...]
     start: float  # of the x axis, seconds since 1970
     end: float
+
+    @property
+    def body(self) -> Markup:
+        """The rows of its table; written here because a template takes ten times as long."""
+        return Markup("").join(
+            Markup(f'<tr data-t="{row.time_s}"><th scope="row">{escape(row.label)}</th>')  # noqa: S704  escaped
+            + Markup("").join(Markup(f"<td>{escape(cell)}</td>") for cell in row.cells)  # noqa: S704  escaped
+            + Markup("</tr>")
+            for row in self.rows
+        )
 
 
 def window(plan: PlanView) -> tuple[datetime, datetime]:

@@ -22,7 +22,7 @@ SAID = {
     "done": "Done. Watch how the controller answers.",
 }
 _TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
-_NUMBER = re.compile(r"[-+\N{MINUS SIGN}]?\d{1,7}(\.\d{1,4})?")
+_NUMBER = re.compile(r"[-+\N{MINUS SIGN}]?[0-9]{1,7}(\.[0-9]{1,4})?")
 _LONGEST_REASON = 300
 
 
@@ -115,7 +115,7 @@ def _add_main(pages: APIRouter, backend: Backend, renderer: Renderer) -> None:
         zones = by_discomfort(backend.now().zones)
         return renderer.page(
             "now.html", backend, request, zones=zones, power=figures.power(plan) if plan else None,
-            names=_names(backend),
+            names=_names(backend, plan),
         )  # fmt: skip
 
     @pages.get("/plan")
@@ -126,7 +126,7 @@ def _add_main(pages: APIRouter, backend: Backend, renderer: Renderer) -> None:
         chosen = next((z for z in found.zones if z.id == request.query_params.get("zone")), _interesting(found))
         drawn = (figures.temperature(found, chosen), figures.outside(found), figures.heat(found), figures.power(found))
         return renderer.page(
-            "plan.html", backend, request, plan=found, chosen=chosen, figures=drawn, names=_names(backend),
+            "plan.html", backend, request, plan=found, chosen=chosen, figures=drawn, names=_names(backend, found),
             small=[(zone, pictures.small(found, zone)) for zone in found.zones],
         )  # fmt: skip
 
@@ -196,8 +196,8 @@ def _return(form: dict[str, str], point: str, said: str) -> Response:
     return _back("/", said, "#zones") if form.get("from") == "now" else _back(f"/points/{point}", said)
 
 
-def _names(backend: Backend) -> dict[str, str]:
-    plan, view = backend.plan(), backend.now()
+def _names(backend: Backend, plan: PlanView | None) -> dict[str, str]:
+    view = backend.now()
     names = {zone.id: zone.name for zone in view.zones} | {plant.id: plant.name for plant in view.plant}
     return names | dict(plan.names) if plan is not None else names
 
