@@ -78,6 +78,7 @@ class Bms:
         building = site.buildings[0]
         self.settings, self._timetable, self._rates, self._field = settings, timetable, rates, points
         self._lead_day = _Day()
+        self._warming = False  # a zone is in its hours or warming up for them, and more than 1 K short
 
         def find(role: Role, part: str) -> FieldObject:
             return points[site.by_role(role, part)[0].id.split(".", 1)[1]]
@@ -118,6 +119,7 @@ class Bms:
             return
         self._plan_day(minute)
         band = self._rates.band(minute)
+        self._warming = False
         for zone, points in enumerate(self._zones):
             self._run_zone(zone, points, minute, band)
         if self._fan is not None:
@@ -149,6 +151,7 @@ class Bms:
         if span is not None:
             warm = self._warm(self.state.zones[zone], minute, span, measured)
             wanted = s.occupied_degc if warm else wanted
+            self._warming |= warm and measured < s.occupied_degc - 1.0
             if band is TariffBand.NIGHT and 0 < span[0] - minute < LOOK_AHEAD_MIN:
                 wanted = max(wanted, s.night_degc)
         if measured < FROST_DEGC:
@@ -198,9 +201,8 @@ class Bms:
         demand = any(points.valve.sensed > DEMAND_PERCENT for points in self._zones)
         if self._fan is not None and self._fan.value >= DEMAND_PERCENT:
             demand = True
-        warming = any(points.setpoint.value - points.temperature.sensed > 1.0 for points in self._zones)
         curve = s.curve_offset + s.curve_slope * max(20.0 - (state.outdoor or 0.0), 0.0)
-        flow = curve + (s.boost_k if warming else 0.0)
+        flow = curve + (s.boost_k if self._warming else 0.0)
         flow = round(min(max(flow, self._flow.low or 25.0), self._flow.high or 65.0) * 2) / 2
         self._put(self._flow, flow)
         prefers_pump = self._prefers_pump(minute, band, curve)
@@ -229,7 +231,8 @@ class Bms:
     def _short_of_heat(self, minute: int, *, demand: bool, flow: float) -> bool:
         """The flow has been below its setpoint for a while: the boiler joins in, and stays for half an hour."""
         s, state = self.settings, self.state
-        short = demand and self._flow_degc.sensed < flow - s.backup_k
+        idle = self._rates.band(minute) is TariffBand.NIGHT and not self._warming  # cheap hours are the heat pump's
+        short = demand and not idle and self._flow_degc.sensed < flow - s.backup_k
         state.short_of_heat_min = state.short_of_heat_min + CYCLE_MIN if short else 0.0
         if short and state.short_of_heat_min >= s.backup_min:
             state.backup_until = minute + BACKUP_STAYS_MIN

@@ -105,7 +105,7 @@ class Forecasts:
         spread = float(np.sqrt((SOLAR.spread() ** 2).mean() * 24))
 
         def blur(error: Array) -> Array:
-            return true * np.exp(error - spread**2 / 2).clip(0.25, 2.5)
+            return np.asarray(true * np.exp(error - spread**2 / 2).clip(0.25, 2.5))
 
         return self._forecast(SOLAR, now, start=start, step=step, unit="kW/m2", steps=steps, blur=blur)
 

@@ -12,6 +12,7 @@ from typing import Self
 
 from config.site import Device, Point
 from drivers.base import Can, Driver, Flags, NotReachable, Priority, Quality, ReadBack, Reading, Rejected
+from drivers.base import priority as ours
 from drivers.clock import Clock
 from site_sims.field import Field, FieldDevice, FieldObject, NotWritable, OutOfRange
 
@@ -87,11 +88,12 @@ class SimulatedDriver(Driver):
         )  # fmt: skip
 
     def _put(self, point: Point, value: float | None, priority: Priority) -> None:
+        slot = ours(priority)  # 1 to 8 belong to people, whoever asks
         self._answer()
         if value is not None and not isfinite(value):
             raise Rejected(f"{self._device.id}: {point.id}: {value} is not a number")
         try:
-            self._object(point).write(value, MQTT_SLOT if self._pushes else int(priority))
+            self._object(point).write(value, MQTT_SLOT if self._pushes else slot)
         except NotWritable:
             raise Rejected(f"{self._device.id}: {point.id}: write access denied") from None
         except OutOfRange as error:

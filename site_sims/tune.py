@@ -4,6 +4,7 @@ A coordinate search over every knob of the BMS on the learning period, under the
 and down, keep what lowers cost plus a price on discomfort, stale air and darkness, go on while it helps.
 """
 
+import logging
 from collections.abc import Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any
 
 from rich.progress import Progress
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
 
 from config.site import Site
 from site_sims.building import SimulatedBuilding
@@ -26,6 +28,10 @@ WARM_UP_DAYS = 4
 PER_KH = 4.0  # currency per K h outside the comfort band
 PER_PPM_H = 0.005  # per ppm h of CO2 above 1,000
 PER_DIM_H = 0.5  # per zone-hour with people and little light
+
+TUNED_BY = "Tuned by"
+
+log = logging.getLogger(__name__)
 
 Knob = tuple[str, tuple[float, ...]]
 
@@ -78,11 +84,12 @@ class Task:
     seed: int
     start: datetime
     days: int
+    warm_up_days: int = WARM_UP_DAYS
 
 
 def attempt(task: Task) -> Trial:
     """Run the building under its own control alone and score it, after a few days of settling."""
-    warm_up = timedelta(days=WARM_UP_DAYS)
+    warm_up = timedelta(days=task.warm_up_days)
     building = SimulatedBuilding(
         task.site, task.truth, seed=task.seed, start=task.start - warm_up, settings=task.settings
     )
@@ -132,6 +139,7 @@ class _Search:
             if better is None or better[0].objective >= self.best.objective:
                 return helped
             self.best, helped, directions = better[0], True, (1 if better[1] > at else -1,)
+            log.info("%s = %g: %.1f", name, values[better[1]], self.best.objective)
             self._progress.update(self._bar, description=f"{name} {values[better[1]]:g}: {self.best.objective:.0f}")
 
 
@@ -172,12 +180,11 @@ def write_settings(trial: Trial, path: Path, *, command: str) -> None:
     """Put tuned settings into a truth file, with the command that found them in a comment beside them."""
     yaml = YAML()
     yaml.width = 120
-    content = yaml.load(path)
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    content = yaml.load("".join(line for line in lines if not line.startswith(f"# {TUNED_BY}")))
     changed = trial.settings.model_dump(mode="json")
-    content["bms"] = content.get("bms") or {}
-    content["bms"].clear()
-    content["bms"].update(changed)
-    content["bms"].fa.set_block_style()
-    content.yaml_set_comment_before_after_key("bms", before=f"Tuned by `{command}`")
+    content.pop("bms", None)
+    content["bms"] = CommentedMap(changed)
+    content.yaml_set_comment_before_after_key("bms", before=f"{TUNED_BY} `{command}`")
     with path.open("w", encoding="utf-8") as file:
         yaml.dump(content, file)
