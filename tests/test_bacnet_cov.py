@@ -48,6 +48,13 @@ async def test_the_first_report_is_the_present_value(clock: Clock) -> None:
         assert {reading.flags for reading in heard} == {Flags.PUSHED}
 
 
+async def test_confirmed_reports_are_acknowledged(clock: Clock) -> None:
+    async with bench(clock) as b, listening(b, cov_confirmed=True) as heard:
+        b.field["hall.temperature"].sense(12.0)
+        await asyncio.sleep(10)  # none is repeated
+        assert values(heard) == [19.5, 12.0]
+
+
 async def test_changes_beyond_the_increment_are_reported_at_once(clock: Clock) -> None:
     async with bench(clock, behaviour=Behaviour(cov_increment=0.5)) as b, listening(b) as heard:
         for value in (19.7, 20.0, 20.25, 18.0):

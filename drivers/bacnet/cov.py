@@ -55,10 +55,12 @@ class Subscriptions:
         ask: Ask,
         clock: Clock,
         lifetime_s: int,
+        confirmed: bool,
         seed: int,
     ) -> None:
         now = asyncio.get_running_loop().time()
-        self._ask, self._clock, self._lifetime_s = ask, clock, lifetime_s
+        self._ask, self._clock = ask, clock
+        self._lifetime_s, self._confirmed = lifetime_s, confirmed
         self._jitter = Random(seed)
         self._by_object = {obj: _Subscription(point, obj, due=now) for point, obj in objects.items()}
         self._by_point = {one.point: one for one in self._by_object.values()}
@@ -112,7 +114,7 @@ class Subscriptions:
             log.debug("subscriptions were left to run out: %s", err)
 
     async def _subscribe(self, one: _Subscription) -> None:
-        request = subscribe_request(self._process, one.obj, self._lifetime_s)
+        request = subscribe_request(self._process, one.obj, self._lifetime_s, confirmed=self._confirmed)
         now = asyncio.get_running_loop().time
         try:
             if one.increment is None:

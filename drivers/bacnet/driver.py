@@ -64,6 +64,7 @@ class BacnetOptions(Frozen):
     max_points_per_request: Annotated[int, Field(ge=1)] | None = None  # None = as its APDU size allows
     status_flags: bool = True  # read them beside each value
     cov: bool | tuple[PointId, ...] = False  # True = subscribe to every point
+    cov_confirmed: bool = False  # the device repeats a report until we acknowledge it; for networks that lose packets
     cov_lifetime_s: Annotated[int, Field(ge=20, le=86400)] = 300
 
     @model_validator(mode="after")
@@ -123,6 +124,7 @@ class BacnetDriver(Driver):
                 ask=self._ask,
                 clock=self._clock,
                 lifetime_s=options.cov_lifetime_s,
+                confirmed=options.cov_confirmed,
                 seed=options.instance,
             )
         return self
