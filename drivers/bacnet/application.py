@@ -18,6 +18,7 @@ from bacpypes3.apdu import (
 )
 from bacpypes3.app import Application
 from bacpypes3.appservice import ABORTED, ApplicationServiceAccessPoint, ClientSSM
+from bacpypes3.basetypes import Segmentation
 from bacpypes3.comm import bind
 from bacpypes3.errors import UnrecognizedService
 from bacpypes3.ipv4.link import NormalLinkLayer
@@ -34,6 +35,7 @@ from drivers.registry import Shared
 
 OWN_INSTANCE: Final = WILDCARD - 1
 MAX_APDU: Final = 1476  # octets that BACnet/IP can carry, clause 6.2
+MAX_SEGMENTS: Final = 64
 START_S: Final = 5.0
 SEGMENTS_S: Final = 10.0  # for an answer in many segments, beyond the time-outs of the first
 _SERVED: Final = frozenset({"ReadPropertyRequest", "ReadPropertyMultipleRequest", "WhoIsRequest"})
@@ -65,8 +67,11 @@ class Access(ApplicationServiceAccessPoint):  # type: ignore[misc]  # the librar
     identifier (which never ends when 256 requests are open to one device), are replaced.
     """
 
-    def __init__(self, device: Any, cache: Any) -> None:
-        super().__init__(device, cache)
+    def __init__(self, cache: Any) -> None:
+        super().__init__(None, cache)  # without a device object a transaction takes its limits from here, far faster
+        self.maxApduLengthAccepted = MAX_APDU
+        self.segmentationSupported = Segmentation.segmentedBoth
+        self.maxSegmentsAccepted = MAX_SEGMENTS
         self._waiting: dict[tuple[Any, int], asyncio.Future[Any]] = {}
         self._next = 0
         self._processes = 0
@@ -189,9 +194,9 @@ class Port(Application):  # type: ignore[misc]  # the library is not typed
             objectName="Plenum",
             maxApduLengthAccepted=MAX_APDU,
             segmentationSupported="segmentedBoth",
-            maxSegmentsAccepted=64,
+            maxSegmentsAccepted=MAX_SEGMENTS,
         )
-        self.asap = self.access = Access(device, self.device_info_cache)
+        self.asap = self.access = Access(self.device_info_cache)
         self.nsap = NetworkServiceAccessPoint()
         self.nse = NetworkServiceElement()
         bind(self.nse, self.nsap)
