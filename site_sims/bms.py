@@ -111,7 +111,7 @@ class Bms:
         self.state = BmsState([ZoneProgram() for _ in building.zones])
 
     def step(self, minute: int) -> None:
-        """One minute of the program. The first step after a start or a restore runs the whole of it."""
+        """One minute of the program; the first step after a start runs the whole of it."""
         state, outdoor = self.state, self._outdoor.sensed
         state.outdoor = outdoor if state.outdoor is None else state.outdoor + (outdoor - state.outdoor) / 60
         self._watch(minute)
@@ -129,8 +129,8 @@ class Bms:
         self._run_plant(minute, band)
 
     def forget_day(self) -> None:
-        """Read the timetable anew at the next step: the clock was set back or forward."""
-        self._lead_day = _Day()
+        """Read the timetable anew at the next cycle: the clock was set back or forward."""
+        self._lead_day = _Day(day=date.min)
 
     def _plan_day(self, minute: int) -> None:
         """Today's and tomorrow's spans, renewed at local midnight."""
