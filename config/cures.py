@@ -115,10 +115,11 @@ def shown(value: Any, path: Place) -> str:
 
 def split(text: str) -> tuple[str, str]:
     """Text and cure of an error in words: "what is wrong; what to write instead", or with a colon between."""
-    problem, mark, cure = text.partition("; ")
-    if not mark:
-        problem, mark, cure = text.partition(": ")
-        problem = f"{problem} is not right" if mark and problem[-1:] in "'\"" else problem
+    problem, *rest = re.split(r"; |: (?=(?:give|write|add|use) )", text, maxsplit=1)
+    if not rest and re.match(r"(['\"]).*\1: ", text):
+        problem, *rest = text.split(": ", maxsplit=1)
+        problem = f"{problem} is not right"
+    cure = rest[0] if rest else ""
     return problem.rstrip("."), cure.rstrip(".") or "mend it; config/examples has one that is right"
 
 

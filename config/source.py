@@ -27,6 +27,10 @@ class Finding:
     text: str
     cure: str
 
+    def as_json(self) -> dict[str, str | int]:
+        """The finding for a machine."""
+        return {name: getattr(self, name) for name in ("file", "line", "column", "path", "text", "cure")}
+
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.column}"
         return f"{place}: {self.path + ': ' if self.path else ''}{self.text}. {self.cure}."

@@ -1,6 +1,5 @@
 """`plenum check`: the site file, its driver options and the files it names, every mistake at once."""
 
-import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,14 +9,13 @@ from pydantic import ValidationError
 
 from config.cures import choice, findings_of, split
 from config.load import Draft, draft_of, read_draft
-from config.site import Point, Site
+from config.site import Carbon, Point, Site
 from config.source import Finding, Place, Source
-from controller.carbon.intensity import read_intensity
+from controller.carbon.intensity import site_intensity
 from drivers.base import Can, Driver
 from drivers.clock import Clock
 from drivers.registry import MakesDriver, Shared, driver_class, driver_names
 
-OK, WRONG = 0, 2  # exit codes of `plenum check`
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -41,13 +39,6 @@ def format_findings(findings: Sequence[Finding]) -> str:
         lines += [f"{found.file}:{found.line}:{found.column}:{where} {found.text}", f"    -> {found.cure}"]
     lines.append(f"{len(findings)} mistake{'s' if len(findings) > 1 else ''}.")
     return "\n".join(lines)
-
-
-def findings_json(findings: Sequence[Finding]) -> str:
-    """For machines: `{"ok", "findings": [{"file", "line", "column", "path", "text", "cure"}]}`."""
-    names = ("file", "line", "column", "path", "text", "cure")
-    rows = [{name: getattr(found, name) for name in names} for found in findings]
-    return json.dumps({"ok": not rows, "findings": rows}, indent=2)
 
 
 def _checked(draft: Draft, base: Path) -> tuple[Site | None, list[Finding]]:
@@ -129,7 +120,7 @@ def _files(source: Source, base: Path) -> Iterator[Finding]:
     if not isinstance(name, str):
         return
     try:
-        read_intensity(base / name)
+        site_intensity(Carbon(intensity_file=Path(name)), base)
     except OSError as err:
         cure = "write its path as seen from the site file, or remove 'intensity_file'"
         yield source.finding(path, f"{name} cannot be read: {err.strerror}", cure)

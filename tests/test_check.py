@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from config.source import parse
-from controller.check import check_site, check_text, findings_json, format_findings
+from controller.check import check_site, check_text, format_findings
 
 HERE = Path(__file__).parent
 EXAMPLES = HERE.parent / "config" / "examples"
@@ -70,18 +70,21 @@ def test_every_mistake_is_found_at_once() -> None:
         "calendar.holidays",
     }
     assert [f.line for f in findings] == sorted(f.line for f in findings)
-    assert "hunter2" not in format_findings(findings) + findings_json(findings)
+    assert "hunter2" not in format_findings(findings) + str([found.as_json() for found in findings])
 
 
 def test_findings_are_readable_by_people_and_machines() -> None:
     path = HERE / "broken_sites" / "unknown_key.yaml"
     _, findings = check_site(path)
     assert format_findings(findings).splitlines()[0].startswith(f"{path}:12:5: buildings[0].floor_area: unknown key")
-    answer = json.loads(findings_json(findings))
-    assert answer["ok"] is False
-    assert answer["findings"][0]["line"] == 12
-    assert answer["findings"][0]["cure"] == "write 'floor_area_m2'"
-    assert json.loads(findings_json([])) == {"ok": True, "findings": []}
+    assert json.loads(json.dumps(findings[0].as_json())) == {
+        "file": str(path),
+        "line": 12,
+        "column": 5,
+        "path": "buildings[0].floor_area",
+        "text": "unknown key",
+        "cure": "write 'floor_area_m2'",
+    }
     assert format_findings([]) == "No mistakes found."
 
 

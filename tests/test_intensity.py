@@ -6,7 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from controller.carbon.intensity import Basis, Boundary, Gas, IntensityFile, Kind, plausible, read_intensity
+from config.site import Carbon
+from controller.carbon.intensity import (
+    Basis,
+    Boundary,
+    Gas,
+    IntensityFile,
+    Kind,
+    plausible,
+    read_intensity,
+    site_intensity,
+)
 
 FILE = Path(__file__).parent / "data" / "gb_intensity_2023_01_06.csv"  # 20 to 31 January and June 2023
 HALF = timedelta(minutes=30)
@@ -123,6 +133,13 @@ def test_a_broken_file_is_refused_with_its_line(tmp_path: Path, text: str, says:
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=says):
         read_intensity(path)
+
+
+def test_a_site_names_its_file_from_its_own_place() -> None:
+    found = site_intensity(Carbon(intensity_file=Path("data") / FILE.name, intensity_source="ours"), FILE.parents[1])
+    assert found is not None
+    assert found.source == "ours"
+    assert site_intensity(Carbon(), FILE.parent) is None
 
 
 def test_a_half_hour_given_twice_counts_once(tmp_path: Path) -> None:

@@ -247,16 +247,17 @@ async def test_from_the_store_to_the_bill() -> None:
     seen = {
         meter.point: Window(
             time_s=START.timestamp() + 60.0 * minutes,
-            value=np.round(50_000 + minutes * (n + 1) / 60, 1),
+            value=np.full(len(minutes), -2.0) if meter.export else np.round(50_000 + minutes * (n + 1) / 60, 1),
             quality=np.zeros(len(minutes), dtype=np.int8),
         )
         for n, meter in enumerate(SITE.meters)
     }
     accounts = await read_accounts(Memory(seen), SITE, START, START + timedelta(days=1))
-    assert [one.meter.id for one in accounts] == ["electricity", "gas", "heat_pump", "heat", "pv"]
-    assert [one.kwh for one in accounts] == [24, 48, 72, 96, 120]
+    assert [one.meter.id for one in accounts] == ["electricity", "export", "gas", "heat_pump", "heat", "pv"]
+    assert [one.kwh for one in accounts] == [24, 48, 72, 96, 120, 144]
     assert {one.coverage.coverage for one in accounts} == {1}
     found = bill(*accounts, intensity=grid([200.0] * 48))
-    assert found.imported.kwh == 72
+    assert found.imported.kwh == 24 + 72
+    assert (found.exported.kwh, found.exported.cost) == (48, D("-2.4"))
     assert found.by_fuel[Fuel.ELECTRICITY].grid.kg == D("4.8")
-    assert found.imported.annual.kg == 24 * D("0.20707") + 48 * D("0.18293")
+    assert found.imported.annual.kg == 24 * D("0.20707") + 72 * D("0.18293")

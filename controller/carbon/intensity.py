@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.localtime import DAY_S, HALF_HOUR_S, epoch_s, utc
+from config.site import Carbon
 
 FROM_FORECAST_G, FROM_NEIGHBOUR_G = 100.0, 60.0
 NESO = "Carbon Intensity API, National Energy System Operator (NESO)"
@@ -175,6 +176,16 @@ class IntensityFile:
                 column[at : at + len(values)] = np.where(np.isnan(values), column[at : at + len(values)], values)
             columns.append(column)
         return IntensityFile(first, columns[0], columns[1], self.basis, issued_at=other.issued_at or self.issued_at)
+
+
+def site_intensity(carbon: Carbon, base: Path) -> IntensityFile | None:
+    """The intensity file that a site names, its path counted from `base`; None if it names none.
+
+    Raises OSError if it cannot be read and ValueError if it is malformed.
+    """
+    if carbon.intensity_file is None:
+        return None
+    return read_intensity(base / carbon.intensity_file, source=carbon.intensity_source)
 
 
 def read_intensity(path: Path, *, source: str = NESO, issued_at: datetime | None = None) -> IntensityFile:
