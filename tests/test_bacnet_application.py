@@ -5,12 +5,15 @@ import socket
 
 import pytest
 from bacpypes3.apdu import DeviceCommunicationControlRequest
+from bacpypes3.ipv4.app import NormalApplication
+from bacpypes3.local.analog import AnalogInputObject
+from bacpypes3.local.device import DeviceObject
 from bacpypes3.pdu import IPv4Address
 from pydantic import ValidationError
 
 from config.site import Point
 from drivers.bacnet.application import Port, Refused, TooLarge, open_port
-from drivers.bacnet.codec import read_request
+from drivers.bacnet.codec import read_multiple_ack, read_multiple_request, read_request
 from drivers.bacnet.driver import BacnetDriver, BacnetOptions
 from drivers.bacnet.messages import Service
 from drivers.base import NotReachable, Rejected, priority
@@ -247,3 +250,28 @@ def test_a_point_s_address_is_checked_before_anything_runs() -> None:
     BacnetDriver.check_address("analog-value,3")
     with pytest.raises(ValueError, match="type,instance"):
         BacnetDriver.check_address("AV3")
+
+
+async def test_an_answer_in_segments_is_put_together(clock: Clock) -> None:
+    peer = DeviceObject(
+        objectIdentifier=("device", 5),
+        objectName="segments",
+        maxApduLengthAccepted=206,
+        segmentationSupported="segmentedBoth",
+        maxSegmentsAccepted=64,
+    )
+    server = NormalApplication(peer, IPv4Address(("127.0.0.1", 0)))
+    for n in range(40):
+        server.add_object(
+            AnalogInputObject(objectIdentifier=("analog-input", n), objectName=f"z{n}", presentValue=float(n), units=62)
+        )
+    async with bench(clock) as b:
+        access = (await port_of(b)).access
+        await server.normal.server._local_transport_ready.wait()
+        address = IPv4Address(server.normal.server.local_transport.get_extra_info("sockname"))
+        body = read_multiple_request(range(40), (85,))
+        answer = await access.ask(address, Service.READ_PROPERTY_MULTIPLE, body, timeout_s=1.5, retries=1)
+    server.close()
+    await asyncio.sleep(0)
+    assert len(answer) > 3 * 206
+    assert [read.value for read in read_multiple_ack(answer)] == [float(n) for n in range(40)]
