@@ -12,7 +12,8 @@ from bacpypes3.pdu import IPv4Address
 from pydantic import ValidationError
 
 from config.site import Point
-from drivers.bacnet.application import Port, Refused, TooLarge, open_port
+from drivers.bacnet.access import Refused, TooLarge
+from drivers.bacnet.application import Port, open_port
 from drivers.bacnet.codec import read_multiple_ack, read_multiple_request, read_request
 from drivers.bacnet.driver import BacnetDriver, BacnetOptions
 from drivers.bacnet.messages import Service

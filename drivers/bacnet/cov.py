@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
 
-from drivers.bacnet.application import Access, Refused
+from drivers.bacnet.access import Access, Refused
 from drivers.bacnet.codec import read_ack, read_request, subscribe_request
 from drivers.bacnet.messages import Notification, Service
 from drivers.bacnet.objects import Prop

@@ -1,6 +1,6 @@
 """BACnet/IP devices: polled in bulk, told changes by COV, written through the priority array.
 
-Grade: silver, with push. `docs/decisions` and the tests name the traps of the protocol and of the library.
+Grade: silver, with push; gold waits for discovery and for a page checked on real hardware.
 """
 
 import asyncio
@@ -13,7 +13,8 @@ from bacpypes3.pdu import IPv4Address as Station
 from pydantic import AfterValidator, Field, model_validator
 
 from config.site import Frozen, Point, PointId
-from drivers.bacnet.application import MAX_APDU, Port, Refused, open_port
+from drivers.bacnet.access import MAX_APDU, Refused
+from drivers.bacnet.application import Port, open_port
 from drivers.bacnet.codec import read_ack, read_request, write_request
 from drivers.bacnet.cov import Subscriptions
 from drivers.bacnet.holding import Holdings

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from drivers.bacnet.application import Refused, TooLarge
+from drivers.bacnet.access import Refused, TooLarge
 from drivers.bacnet.codec import read_ack, read_multiple_ack, read_multiple_request, read_request
 from drivers.bacnet.messages import Service, WireError
 from drivers.bacnet.objects import Prop

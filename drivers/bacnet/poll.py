@@ -5,7 +5,7 @@ import math
 from collections.abc import Awaitable, Sequence
 from typing import Final, NamedTuple, Protocol
 
-from drivers.bacnet.application import Refused, TooLarge
+from drivers.bacnet.access import Refused, TooLarge
 from drivers.bacnet.codec import read_ack, read_multiple_ack, read_multiple_request, read_request
 from drivers.bacnet.messages import Read, Service, WireError
 from drivers.bacnet.objects import Prop
