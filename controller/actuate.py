@@ -1,0 +1,121 @@
+"""A plan's first step as setpoints of the building's own controls (pure).
+
+We move what the building's loops follow: zone setpoints, flow and tank setpoints, which source may run. Where the plan
+does not heat, a zone is left at the floor it must not fall below, so that the local loop still protects comfort if
+the plan is wrong.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from config.roles import Role
+from config.site import Circuit, Site, Tank
+from controller.learned import Learned
+from optimiser.problem import Plan, Problem, TankState
+
+EMITTER_EXPONENT = 1.3  # radiators, EN 442
+RATED_EXCESS_K = 50.0
+HEATS_FROM_SHARE = 0.03  # of an emitter's power; below that the plan does not mean to heat
+LEAD_K = 0.3  # setpoint above the planned temperature, so that a proportional loop opens
+FLOW_MARGIN_K = 3.0
+RUNS_FROM_KW = 1.0
+TANK_LEAD_K = 6.0
+WATER_KWH_PER_LITRE_K = 4.186 / 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """A value for a point and why, before any safety rule."""
+
+    point: str
+    value: float
+    reason: str
+
+
+def wishes(site: Site, problem: Problem, plan: Plan, learned: Learned, step: int = 0) -> list[Wish]:
+    """What the points of the site should be set to during one step of the plan; raises IndexError beyond its end."""
+    found = [*_zones(site, problem, plan, step), *_sources(site, problem, plan, step)]
+    flow = _flow(site, problem, plan, learned, step)
+    return [*found, *([] if flow is None else [flow])]
+
+
+def _point(site: Site, role: Role, part: str) -> str | None:
+    return next((p.id for p in site.by_role(role, part) if p.writable), None)
+
+
+def _zones(site: Site, problem: Problem, plan: Plan, step: int) -> Iterator[Wish]:
+    words = {reason.part: reason.text for reason in reversed(plan.reasons)}
+    for zone in problem.zones:
+        point = _point(site, Role.HEATING_SETPOINT, zone.id)
+        if point is None or zone.held_degc is not None:
+            continue
+        heat_kw = plan.series[f"heat:{zone.id}"].values[step]
+        aim = plan.series[f"temperature:{zone.id}"].values[step]
+        floor = zone.low_degc[min(step, len(zone.low_degc) - 1)]
+        if heat_kw > HEATS_FROM_SHARE * zone.max_heat_kw:
+            value = max(aim + LEAD_K * heat_kw / zone.max_heat_kw, floor)
+            reason = words.get(zone.id, f"heat with {heat_kw:.1f} kW towards {aim:.1f} degC")
+        else:
+            value = floor
+            reason = words.get(zone.id, f"no heat needed; not below {floor:.1f} degC")
+        yield Wish(point=point, value=round(value, 1), reason=reason)
+
+
+def _sources(site: Site, problem: Problem, plan: Plan, step: int) -> Iterator[Wish]:
+    heat_pump, boiler, tank = problem.heat_pump, problem.boiler, problem.tank
+    if heat_pump is not None:
+        kw = plan.series["heat_pump"].values[step]
+        share = kw / max(heat_pump.max_heat_kw[step], 1e-6)
+        runs = kw > max(RUNS_FROM_KW, 0.3 * heat_pump.min_share * heat_pump.max_heat_kw[step])
+        price = problem.import_price[step] / heat_pump.cop[step]
+        reason = f"heat costs {price:.3f} per kWh now" if runs else "waits for a better hour"
+        if (point := _point(site, Role.ENABLE, heat_pump.id)) is not None:
+            yield Wish(point=point, value=float(runs), reason=reason)
+        if (point := _point(site, Role.CAPACITY_LIMIT, heat_pump.id)) is not None and runs:
+            yield Wish(point=point, value=float(min(100, max(30, round(100 * share)))), reason=reason)
+    if boiler is not None and (point := _point(site, Role.ENABLE, boiler.id)) is not None:
+        kw = plan.series["boiler"].values[step]
+        runs = kw > RUNS_FROM_KW
+        reason = f"{kw:.0f} kW beside the heat pump" if runs else "not needed"
+        yield Wish(point=point, value=float(runs), reason=reason)
+    if tank is not None and (point := _point(site, Role.TANK_SETPOINT, tank.id)) is not None:
+        charges = heat_pump is not None and plan.series["heat_pump"].values[step] > RUNS_FROM_KW
+        yield _tank(site, tank, plan.series["tank"].values[step], point, charges=charges)
+
+
+def _tank(site: Site, tank: TankState, energy_kwh: float, point: str, *, charges: bool) -> Wish:
+    """While the heat pump is to run, far enough above the planned charge that its own loop lets it; else at the charge."""
+    spec = next(p for b in site.buildings for p in b.plant if isinstance(p, Tank) and p.id == tank.id)
+    planned = spec.high - (tank.capacity_kwh - energy_kwh) / (spec.volume_litres * WATER_KWH_PER_LITRE_K)
+    value = min(planned + (TANK_LEAD_K if charges else 0.0), spec.high)
+    reason = f"charge towards {energy_kwh:.0f} kWh" if charges else f"keep {energy_kwh:.0f} kWh"
+    return Wish(point=point, value=round(value, 1), reason=reason)
+
+
+def flow_needed(heat_kw: float, rated_kw: float, room_degc: float) -> float:
+    """Flow temperature (degC) at which an emitter of that rating (kW at 50 K) gives `heat_kw`; EN 442, exponent 1.3."""
+    degc: float = room_degc + RATED_EXCESS_K * (max(heat_kw, 0.0) / rated_kw) ** (1 / EMITTER_EXPONENT)
+    return degc
+
+
+def _flow(site: Site, problem: Problem, plan: Plan, learned: Learned, step: int) -> Wish | None:
+    circuit = next((p for b in site.buildings for p in b.plant if isinstance(p, Circuit)), None)
+    point = None if circuit is None else _point(site, Role.FLOW_SETPOINT, circuit.id)
+    if circuit is None or point is None:
+        return None
+    rated = {z.id: z.emitter_kw for b in site.buildings for z in b.zones}
+    needed, worst = circuit.flow_low, ""
+    for zone in problem.zones:
+        kw = (rated[zone.id] or 0.0) * learned.emitter_scale.get(zone.id, 1.0)
+        heat_kw = plan.series[f"heat:{zone.id}"].values[step]
+        if kw > 0 and heat_kw > HEATS_FROM_SHARE * zone.max_heat_kw:
+            degc = flow_needed(heat_kw, kw, zone.temperature_degc) + FLOW_MARGIN_K
+            if degc > needed:
+                needed, worst = degc, zone.id
+    reason = f"as hot as {worst} needs" if worst else "nothing to heat"
+    return Wish(point=point, value=round(min(needed, circuit.flow_high), 1), reason=reason)
+
+
+def by_point(found: list[Wish]) -> Mapping[str, Wish]:
+    """Wishes by point; the last one of a point counts."""
+    return {wish.point: wish for wish in found}

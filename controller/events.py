@@ -1,0 +1,123 @@
+"""What makes us plan again: each trigger says its cause in words."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from config.roles import Role
+from config.site import Site
+from controller.occupancy import Occupancy
+from drivers.base import Reading
+
+NEAR_LIMIT_SHARE = 0.9
+COMFORT_MARGIN_K = 0.15
+COMFORT_CLEAR_K = 0.4
+COMFORT_AHEAD = timedelta(minutes=30)
+
+
+class Cause(StrEnum):
+    START = "start"
+    SCHEDULE = "schedule"
+    PRICE = "price"
+    CARBON = "carbon"
+    WEATHER = "weather"
+    OCCUPANCY = "occupancy"
+    COMFORT = "comfort"
+    METER = "meter"
+    DEMAND = "demand"
+    DEVICE = "device"
+    OVERRIDE = "override"
+    MODEL = "model"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trigger:
+    """A reason to plan again."""
+
+    cause: Cause
+    text: str
+    time: datetime
+
+    def __str__(self) -> str:
+        return f"{self.cause}: {self.text}"
+
+
+class Watch:
+    """Turns readings into triggers: occupancy that changed, comfort in danger, a meter near its limit."""
+
+    def __init__(self, site: Site, occupancy: Occupancy) -> None:
+        self._occupancy = occupancy
+        self._zones = {zone.id: zone for building in site.buildings for zone in building.zones}
+        self._people: dict[str, bool] = {}
+        self._cold: dict[str, bool] = {}
+        self._near_limit = False
+        self._limit_kw: float | None = None
+        caps = [tariff.import_cap_kw for tariff in site.tariffs if tariff.import_cap_kw is not None]
+        self._cap_kw = min(caps, default=None)
+        self._roles = {point.id: (point.role, point.part) for point in site.points.values()}
+        mains = [m.point.rsplit(".", 1)[0] for m in site.meters if m.main]
+        self.import_point = next(
+            (p.id for p in site.by_role(Role.ELECTRICITY_POWER) if p.id.rsplit(".", 1)[0] in mains), None
+        )
+
+    @property
+    def demand_limit_kw(self) -> float | None:
+        """The demand limit last heard; None = never heard."""
+        return self._limit_kw
+
+    @property
+    def limit_kw(self) -> float | None:
+        """The import limit in force: the lower of the contract's cap and a demand limit; None = no limit."""
+        return min((kw for kw in (self._cap_kw, self._limit_kw) if kw is not None), default=None)
+
+    def look(self, readings: Iterable[Reading]) -> list[Trigger]:
+        """The triggers in a batch of readings, in their order."""
+        found = []
+        for reading in readings:
+            role, part = self._roles.get(reading.point, (Role.OTHER, ""))
+            value = reading.value
+            if value is None:
+                continue
+            if role is Role.OCCUPANCY:
+                found += self._occupancy_changed(part, value > 0, reading.time)
+            elif role is Role.ZONE_TEMPERATURE:
+                found += self._comfort(part, value, reading.time)
+            elif role is Role.DEMAND_LIMIT:
+                found += self._demand(value, reading.time)
+            elif reading.point == self.import_point:
+                found += self._meter(value, reading.time)
+        return found
+
+    def _occupancy_changed(self, zone: str, present: bool, now: datetime) -> list[Trigger]:  # noqa: FBT001  a value
+        before = self._people.get(zone)
+        self._people[zone] = present
+        if before is None or before == present:
+            return []
+        word = "people came in" if present else "empty now"
+        return [Trigger(cause=Cause.OCCUPANCY, text=f"{zone}: {word}", time=now)]
+
+    def _comfort(self, zone: str, degc: float, now: datetime) -> list[Trigger]:
+        band = self._zones.get(zone)
+        if band is None:
+            return []
+        wanted = self._occupancy.occupied(zone, now) or self._occupancy.occupied(zone, now + COMFORT_AHEAD)
+        low = band.comfort.occupied.low if wanted else band.comfort.unoccupied.low
+        was_cold = self._cold.get(zone, False)
+        self._cold[zone] = degc < low + (COMFORT_CLEAR_K if was_cold else COMFORT_MARGIN_K)
+        if was_cold or not self._cold[zone]:
+            return []
+        return [Trigger(cause=Cause.COMFORT, text=f"{zone}: {degc:.1f} degC, wanted {low:.1f}", time=now)]
+
+    def _demand(self, limit_kw: float, now: datetime) -> list[Trigger]:
+        before, self._limit_kw = self._limit_kw, limit_kw
+        if before == limit_kw or (before is None and (self._cap_kw is not None and limit_kw >= self._cap_kw)):
+            return []
+        return [Trigger(cause=Cause.DEMAND, text=f"import limited to {limit_kw:.0f} kW", time=now)]
+
+    def _meter(self, import_kw: float, now: datetime) -> list[Trigger]:
+        limit = self.limit_kw
+        was_near, self._near_limit = self._near_limit, limit is not None and import_kw > NEAR_LIMIT_SHARE * limit
+        if was_near or not self._near_limit:
+            return []
+        return [Trigger(cause=Cause.METER, text=f"import {import_kw:.0f} kW of {limit:.0f} kW", time=now)]

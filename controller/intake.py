@@ -1,0 +1,170 @@
+"""What happens with readings: into state, history and store, watched for triggers, and the reflex to a demand limit."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import timedelta
+
+from config.roles import Role
+from config.site import Site
+from controller.arbiter import Request, Source
+from controller.audit import Audit
+from controller.demand import dimmed
+from controller.dispatch import Dispatch
+from controller.events import Cause, Trigger, Watch
+from controller.history import History
+from controller.hub import Hub
+from controller.ladder import Ladder, LevelChange, Trouble
+from controller.outcome import Outcome, Result
+from controller.state import State
+from controller.store.base import AuditEntry, Store, StoreError
+from controller.supervisor import DeviceEvent
+from drivers.base import Reading
+from drivers.clock import Clock
+
+log = logging.getLogger(__name__)
+
+STORE_BUFFER = 200_000  # readings: hours of a building while the disk is busy
+STORE_RETRY_S = 15.0
+GATHER_S = 2.0  # readings that come close together share a commit
+LIMIT_LEASE = timedelta(minutes=30)
+
+
+class Reflex:
+    """Dims the lights the moment a demand limit is exceeded; gives them back when the limit is gone."""
+
+    def __init__(self, site: Site, state: State, watch: Watch, dispatch: Dispatch, clock: Clock) -> None:
+        self._state, self._watch, self._dispatch, self._clock = state, watch, dispatch, clock
+        self._lights = [point.id for point in site.by_role(Role.LIGHT_LEVEL) if point.writable]
+        self._limits = frozenset(point.id for point in site.by_role(Role.DEMAND_LIMIT))
+        self._lighting = next((point.id for point in site.by_role(Role.LIGHTING_POWER)), None)
+        self._levels: dict[str, float] = {}
+
+    def look(self, readings: Sequence[Reading]) -> None:
+        """React to a batch of readings in which a limit or the import may have changed."""
+        if not self._levels and not any(reading.point in self._limits for reading in readings):
+            return
+        limit_kw = self._watch.demand_limit_kw
+        import_kw = None if self._watch.import_point is None else self._state.last_value(self._watch.import_point)
+        if limit_kw is None or import_kw is None:
+            return
+        if self._levels and import_kw + self._saved_kw() <= limit_kw:
+            self._levels = {}
+            self._dispatch.withdraw(Source.DEMAND_LIMIT)
+            return
+        levels = {p: v for p in self._lights if (v := self._state.last_value(p)) is not None}
+        lighting_kw = (self._lighting and self._state.last_value(self._lighting)) or 0.0
+        wanted = dimmed(levels, import_kw=import_kw, limit_kw=limit_kw, lighting_kw=lighting_kw)
+        self._levels |= wanted
+        self._ask(limit_kw)
+
+    def _saved_kw(self) -> float:
+        """What the dimmed lights would add again, at most."""
+        lighting_kw = (self._lighting and self._state.last_value(self._lighting)) or 0.0
+        shown = [max(level, 1.0) for level in self._levels.values()]
+        return lighting_kw * (100.0 * len(shown) / sum(shown) - 1.0) if shown else 0.0
+
+    def renew(self) -> None:
+        """Prolong what is in force."""
+        if self._levels and self._watch.demand_limit_kw is not None:
+            self._ask(self._watch.demand_limit_kw)
+
+    def _ask(self, limit_kw: float) -> None:
+        now = self._clock.now()
+        self._dispatch.submit(
+            *(
+                Request(
+                    source=Source.DEMAND_LIMIT,
+                    point=point,
+                    value=level,
+                    high=level,
+                    expires=now + LIMIT_LEASE,
+                    reason=f"import limited to {limit_kw:.0f} kW",
+                    decision=f"demand-{now:%Y%m%dT%H%M%S}",
+                )
+                for point, level in self._levels.items()
+            )
+        )
+
+
+async def take_in(
+    readings: Hub[Reading],
+    triggers: Hub[Trigger],
+    *,
+    state: State,
+    history: History,
+    watch: Watch,
+    reflex: Reflex,
+    clock: Clock,
+) -> None:
+    """Bring state and history up to date with every reading, and tell what deserves a new plan. Until cancelled."""
+    with readings.subscribe(size=STORE_BUFFER) as buffer:
+        while True:
+            batch = await buffer.batch()
+            state.update(batch)
+            history.add(batch, clock.now())
+            found = watch.look(batch)
+            reflex.look(batch)
+            triggers.publish(*found)
+
+
+async def keep_readings(readings: Hub[Reading], store: Store, ladder: Ladder) -> None:
+    """Write every reading to the store, batch by batch; a store that fails is tried again. Until cancelled."""
+    with readings.subscribe(size=STORE_BUFFER) as buffer:
+        while True:
+            batch = await buffer.batch()
+            await asyncio.sleep(GATHER_S)
+            batch += buffer.take()
+            while True:
+                try:
+                    await store.append(batch)
+                except StoreError as error:
+                    ladder.report(Trouble.STORE, present=True, text=str(error))
+                    await asyncio.sleep(STORE_RETRY_S)
+                else:
+                    ladder.report(Trouble.STORE, present=False)
+                    break
+
+
+async def follow_levels(levels: Hub[LevelChange], dispatch: Dispatch, audit: Audit, clock: Clock) -> None:
+    """Let dispatch follow the ladder, and keep every change of level. Until cancelled."""
+    with levels.subscribe() as buffer:
+        async for change in buffer:
+            where = change.device or "site"
+            log.warning(
+                "%s: level %s, was %s: %s", where, change.new.label, change.old.label, change.why or "all is well"
+            )
+            dispatch.allow(change.new, device=change.device)
+            entry = AuditEntry(
+                time=clock.now(),
+                actor="ladder",
+                action="level",
+                subject=where,
+                old=change.old.label,
+                new=change.new.label,
+                reason=change.why,
+                result="followed",
+            )
+            await audit.record(entry)
+
+
+async def follow_outcomes(outcomes: Hub[Outcome], triggers: Hub[Trigger]) -> None:
+    """A stronger hand that takes a point, or lets it go, deserves a new plan. Until cancelled."""
+    held: set[str] = set()
+    with outcomes.subscribe() as buffer:
+        async for outcome in buffer:
+            is_held = outcome.result is Result.HELD
+            if is_held == (outcome.point in held):
+                continue
+            (held.add if is_held else held.discard)(outcome.point)
+            text = f"{outcome.point} is {'held by a stronger hand' if is_held else 'free again'}"
+            triggers.publish(Trigger(cause=Cause.OVERRIDE, text=text, time=outcome.time))
+
+
+async def follow_devices(devices: Hub[DeviceEvent], triggers: Hub[Trigger], ladder: Ladder) -> None:
+    """Tell the ladder and the planner of devices lost and back. Until cancelled."""
+    with devices.subscribe() as buffer:
+        async for event in buffer:
+            ladder.report(Trouble.DEVICE, present=not event.up, text=event.error, device=event.device)
+            text = f"{event.device} is back" if event.up else f"{event.device} is lost: {event.error}"
+            triggers.publish(Trigger(cause=Cause.DEVICE, text=text, time=event.time))

@@ -1,0 +1,127 @@
+"""Learns the building every night from its own quarter hours; a new model counts only where it has proved better."""
+
+import logging
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from config.site import Fuel, Site
+from controller.estimate import Estimator
+from controller.events import Cause, Trigger
+from controller.gather import Gatherer
+from controller.hub import Hub
+from controller.learned import Learned, boiler_of, heat_pump_of, priors
+from controller.occupancy import Occupancy
+from drivers.clock import Clock
+from optimiser.history import History as Teachings
+from optimiser.identify import learn as learn_zones
+from optimiser.plant import PlantFit, heat_pump_curve, identify_plant
+
+log = logging.getLogger(__name__)
+
+LEAST = timedelta(days=7)
+STEPS = int(timedelta(days=42) / timedelta(minutes=15))
+NIGHTLY_AT = timedelta(hours=2, minutes=50)  # local
+
+
+def learn(site: Site, estimator: Estimator, *, old: Learned, now: datetime) -> Learned:
+    """What the last six weeks teach, zone by zone the better of the old and the new model.
+
+    Raises ValueError where there are fewer than three days.
+    """
+    count = min(len(estimator), STEPS)
+    temperatures = estimator.temperatures(count)
+    index = {zone: n for n, zone in enumerate(estimator.ids)}
+    teachings = Teachings(
+        step=timedelta(minutes=15),
+        neighbours=tuple(tuple(index[z] for z in zone.neighbours if z in index) for zone in estimator.zones),
+        local_step=estimator.local_steps(count),
+        temperature_degc=temperatures,
+        outdoor_degc=estimator.outdoor(count),
+        solar_kw_m2=estimator.solar_kw_m2(count),
+        people=estimator.people(count),
+        heat_kw=estimator.rated_heat_kw(count),
+        metered_heat_kw=estimator.metered_heat_kw(count),
+    )
+    first = priors(site)
+    found = learn_zones(
+        teachings,
+        old=[old.zones[zone] for zone in estimator.ids],
+        old_scale=[old.emitter_scale.get(zone, 1.0) for zone in estimator.ids],
+        prior=[first.zones[zone] for zone in estimator.ids],
+    )
+    plant = _plant(site, estimator, count)
+    taken = [decision.accepted for decision in found.decisions]
+    verdict = "; ".join(
+        f"{zone} {decision.reason}" for zone, decision in zip(estimator.ids, found.decisions, strict=True)
+    )
+    return replace(
+        old,
+        zones={**old.zones, **dict(zip(estimator.ids, found.models, strict=True))},
+        emitter_scale={**old.emitter_scale, **dict(zip(estimator.ids, found.emitter_scale, strict=True))},
+        heat_pump_cop=plant.heat_pump_cop,
+        heat_pump_capacity=plant.heat_pump_capacity,
+        boiler_efficiency=plant.boiler_efficiency,
+        accepted_at=now if any(taken) else old.accepted_at,
+        verdict=f"{sum(taken)} of {len(taken)} zones; {plant.reason}; {verdict}",
+    )
+
+
+def _plant(site: Site, estimator: Estimator, steps: int) -> PlantFit:
+    pump, boiler = heat_pump_of(site), boiler_of(site)
+    if pump is None:
+        return PlantFit()
+    outdoor = estimator.outdoor(steps)
+    rated_max, rated_cop = heat_pump_curve(pump.heat_kw, pump.cop, outdoor, estimator.usual_flow(outdoor))
+    gas = None if boiler is None else estimator.power_by_register(Fuel.GAS, steps)
+    return identify_plant(
+        rated_cop=np.asarray(rated_cop),
+        rated_max_kw=np.asarray(rated_max),
+        heat_pump_heat_kw=estimator.output(pump.id, steps),
+        heat_pump_electricity_kw=estimator.electricity(pump.id, steps),
+        auxiliary_kw=pump.auxiliary_kw,
+        flat_out=estimator.flat_out(pump.id, steps),
+        rated_efficiency=1.0 if boiler is None else boiler.efficiency,
+        boiler_heat_kw=None if boiler is None else estimator.output(boiler.id, steps),
+        gas_kw=gas,
+    )
+
+
+class Learner:
+    """One task: learns once a night, stores what was accepted, and tells the planner."""
+
+    def __init__(
+        self,
+        site: Site,
+        *,
+        estimator: Estimator,
+        occupancy: Occupancy,
+        clock: Clock,
+        triggers: Hub[Trigger],
+        path: Path,
+        gatherer: Gatherer,
+    ) -> None:
+        self._site, self._estimator, self._occupancy, self._clock = site, estimator, occupancy, clock
+        self._triggers, self._path, self._gatherer = triggers, path, gatherer
+
+    async def run(self) -> None:
+        """Learn every night until cancelled."""
+        while True:
+            await self._clock.sleep_until(self._next())
+            if len(self._estimator) * timedelta(minutes=15) < LEAST:
+                continue
+            now = self._clock.now()
+            new = learn(self._site, self._estimator, old=self._gatherer.learned, now=now)
+            log.info("models: %s", new.verdict)
+            self._gatherer.learned = new
+            new.save(self._path)
+            if new.accepted_at == now:
+                self._triggers.publish(Trigger(cause=Cause.MODEL, text=new.verdict.partition(";")[0], time=now))
+
+    def _next(self) -> datetime:
+        now = self._clock.now()
+        midnight = self._occupancy.local(now).replace(hour=0, minute=0, second=0, microsecond=0)
+        due = midnight + NIGHTLY_AT
+        return due if due > now else midnight + timedelta(days=1) + NIGHTLY_AT

@@ -1,0 +1,191 @@
+"""Plans when something happened and at the latest every quarter of an hour; turns the plan into requests."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from config.site import Site
+from controller.actuate import Wish, by_point, wishes
+from controller.arbiter import Request, Source
+from controller.dispatch import Dispatch
+from controller.events import Cause, Trigger
+from controller.gather import Gathered, Gatherer
+from controller.history import STEP
+from controller.hub import Buffer, Hub
+from controller.ladder import Ladder, Trouble
+from controller.rules import Now, Rules, merged
+from drivers.clock import Clock
+from optimiser.problem import Plan, Problem, Status
+from optimiser.shift import shifted
+from optimiser.solve import SolverFailed
+
+log = logging.getLogger(__name__)
+
+SOLVER_TIME_OUT_S = 30.0
+LAST_PLAN_FOR = timedelta(hours=2)
+PATIENT = frozenset({Cause.OCCUPANCY, Cause.COMFORT, Cause.METER, Cause.WEATHER, Cause.CARBON})
+SHORTEST_GAP = timedelta(minutes=5)  # between plans for a cause that can wait
+
+
+class Solver(Protocol):
+    """What solves: the worker process, or the same session in-process."""
+
+    async def solve(self, problem: Problem, time_out_s: float) -> Plan: ...
+
+
+class Planner:
+    """One task. Publishes every plan with what triggered it."""
+
+    def __init__(
+        self,
+        site: Site,
+        *,
+        clock: Clock,
+        gatherer: Gatherer,
+        solver: Solver,
+        rules: Rules,
+        dispatch: Dispatch,
+        ladder: Ladder,
+        triggers: Hub[Trigger],
+        plans: Hub[Plan],
+        optimise: bool = True,
+    ) -> None:
+        self._site, self._clock, self._gatherer, self._solver = site, clock, gatherer, solver
+        self._rules, self._dispatch, self._ladder = rules, dispatch, ladder
+        self._triggers, self._plans, self._optimise = triggers, plans, optimise
+        self._failures = 0
+        self._number = 0
+        self._asked: dict[Source, frozenset[str]] = {}
+        self.last: tuple[Problem, Plan] | None = None
+        self.next_at: datetime | None = None
+
+    async def run(self) -> None:
+        """Plan until cancelled."""
+        with self._triggers.subscribe(size=200) as buffer:
+            await self.plan(Trigger(cause=Cause.START, text="control begins", time=self._clock.now()))
+            while True:
+                trigger = await self._next(buffer)
+                await self.plan(trigger)
+
+    async def _next(self, buffer: Buffer[Trigger]) -> Trigger:
+        """The trigger that makes us plan; patient ones wait until the last plan is a few minutes old."""
+        begun = self._clock.now()
+        every = self._site.control.plan_every
+        due = begun + every - timedelta(seconds=begun.timestamp() % every.total_seconds())
+        self.next_at = due
+        waiting: list[Trigger] = []
+        while True:
+            until = min(due, begun + SHORTEST_GAP) if waiting else due
+            try:
+                async with asyncio.timeout(max(0.0, (until - self._clock.now()).total_seconds())):
+                    waiting += await buffer.batch()
+            except TimeoutError:
+                break
+            self._follow_presence(waiting)
+            if any(trigger.cause not in PATIENT for trigger in waiting):
+                break
+            if self._clock.now() - begun >= SHORTEST_GAP:
+                break
+        now = self._clock.now()
+        if not waiting:
+            return Trigger(cause=Cause.SCHEDULE, text=f"every {every.total_seconds() / 60:.0f} minutes", time=now)
+        urgent = next((t for t in waiting if t.cause not in PATIENT), waiting[0])
+        others = len(waiting) - 1
+        return urgent if not others else replace(urgent, text=f"{urgent.text} (and {others} more)")
+
+    def _follow_presence(self, triggers: list[Trigger]) -> None:
+        """Lights and ventilation do not wait for a plan."""
+        if any(trigger.cause is Cause.OCCUPANCY for trigger in triggers):
+            now = self._clock.now()
+            self._ask(Source.RULES, [*self._heating_by_rules(), *self._rules.comfort_services(now)], now)
+
+    def _heating_by_rules(self) -> list[Wish]:
+        """What the rules want of the heating, if it is the rules that lead."""
+        return [] if self._leads else self._rules.wishes(self._look(self._clock.now()))
+
+    @property
+    def _leads(self) -> bool:
+        """The plan leads, not the rules."""
+        return self._optimise and self.last is not None and self.last[1].status is not Status.RULES
+
+    def _look(self, now: datetime) -> Now:
+        prices, outlook = self._gatherer.prices, self._gatherer.outlook
+        return Now(
+            time=now,
+            electricity_price=float(prices.electricity(now, STEP, 1)[0]),
+            gas_price=float(prices.gas(now, STEP, 1)[0]),
+            intensity_g_per_kwh=float(outlook.intensity_g_per_kwh(now, STEP, 1).values[0]),
+            gas_kg_per_kwh=self._gatherer.gas_kg_per_kwh,
+        )
+
+    async def plan(self, trigger: Trigger) -> Plan | None:
+        """Make one plan, publish it and ask for its first step; None when only the rules could be followed."""
+        now = self._clock.now()
+        rules = self._rules.wishes(self._look(now))
+        gathered, plan = None, None
+        if self._optimise:
+            gathered = self._gatherer.gather(now, trigger, self._dispatch.held())
+            stale = ", ".join(gathered.stale)
+            self._ladder.report(Trouble.FORECAST, present=bool(stale), text=f"forecasts are old: {stale}")
+            plan = await self._solve(gathered.problem, now)
+        self._number += 1
+        decision = f"plan-{now:%Y%m%dT%H%M%S}-{self._number}"
+        if gathered is None or plan is None:
+            self._ask(Source.OPTIMISER, [], now, decision)
+            self._ask(Source.RULES, rules, now, decision)
+            return None
+        self._plans.publish(plan)
+        wanted = self._wishes(gathered, plan, now)
+        self._ask(Source.RULES, [w for w in merged(rules, wanted) if w.point not in wanted], now, decision)
+        self._ask(Source.OPTIMISER, list(wanted.values()), now, decision)
+        return plan
+
+    def _wishes(self, gathered: Gathered, plan: Plan, now: datetime) -> Mapping[str, Wish]:
+        first = next(iter(plan.series.values())).start
+        step = max(0, int((now - first) / STEP))
+        found = by_point(wishes(self._site, gathered.problem, plan, self._gatherer.learned, step))
+        blind = {f"{self._site.buildings[0].id}.{zone}." for zone in gathered.missing}
+        return {point: wish for point, wish in found.items() if not any(point.startswith(b) for b in blind)}
+
+    async def _solve(self, problem: Problem, now: datetime) -> Plan | None:
+        """A plan by the solver, else the last one moved on, else None: the rules lead."""
+        try:
+            plan = await self._solver.solve(problem, SOLVER_TIME_OUT_S)
+        except SolverFailed as error:
+            self._failures += 1
+            last = self.last
+            log.warning("no new plan (%s): %s", error, "last plan goes on" if last else "rules lead")
+            usable = last is not None and now - last[1].made_at < LAST_PLAN_FOR and self._failures < 2  # noqa: PLR2004
+            self._ladder.report(Trouble.PLAN_SHIFTED, present=usable, text=f"solver: {error}")
+            self._ladder.report(
+                Trouble.SOLVER, present=not usable, text=f"solver failed {self._failures} times: {error}"
+            )
+            if last is None or not usable:
+                self.last = None
+                return None
+            return shifted(last[1], problem.start)
+        self._failures = 0
+        self._ladder.report(Trouble.PLAN_SHIFTED, present=False, text="")
+        self._ladder.report(Trouble.SOLVER, present=False, text="")
+        self.last = (problem, plan)
+        return plan
+
+    def _ask(self, source: Source, wanted: list[Wish], now: datetime, decision: str = "presence") -> None:
+        """Put these wishes in place of what this source asked for before."""
+        expires = now + self._site.control.lease
+        points = frozenset(wish.point for wish in wanted)
+        gone = self._asked.get(source, frozenset()) - points
+        self._asked[source] = points
+        if gone:
+            self._dispatch.withdraw(source, *sorted(gone))
+        self._dispatch.submit(
+            *(
+                Request(
+                    source=source, point=w.point, value=w.value, expires=expires, reason=w.reason, decision=decision
+                )
+                for w in wanted
+            )
+        )

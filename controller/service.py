@@ -1,0 +1,293 @@
+"""Read this first: everything of one site, started in one TaskGroup and stopped in the right order.
+
+Starting: store, leases and audit; supervisors; first contact with the devices (reconcile); then control. Stopping:
+control ends first, everything we hold is handed back and read back while the devices are still open, then the
+devices close, then the store.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+from config.factors import Activity, factor
+from config.site import Device, Mode, Site
+from controller.arbiter import Request, Source
+from controller.audit import Audit
+from controller.dispatch import Dispatch
+from controller.estimate import Estimator
+from controller.events import Cause, Trigger, Watch
+from controller.gather import Gatherer
+
+# HB import
+from controller.history import History
+from controller.hub import Hub
+from controller.intake import Reflex, follow_devices, follow_levels, follow_outcomes, keep_readings, take_in
+from controller.ladder import Ladder, LevelChange, Trouble
+from controller.learned import MODEL_FILE, Learned
+from controller.learner import Learner
+from controller.leases import Leases
+from controller.occupancy import Occupancy
+from controller.outcome import Outcome
+from controller.outlook import Outlook, Prices
+from controller.planner import Planner, Solver
+from controller.rules import Rules
+from controller.state import State
+from controller.store.control import control_database
+from controller.store.database import Synchronous
+from controller.store.sqlite import SqliteStore
+from controller.supervisor import DeviceEvent, Link, run_device
+from drivers.base import Command, Driver, Reading
+from drivers.clock import Clock
+from optimiser.problem import Plan
+
+log = logging.getLogger(__name__)
+
+FIRST_CONTACT = timedelta(seconds=20)
+FIRST_READINGS_S = 3.0  # pushed values arrive just after the first poll
+BEAT_EVERY_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hubs:
+    """Every channel of the program."""
+
+    readings: Hub[Reading] = field(default_factory=Hub)
+    devices: Hub[DeviceEvent] = field(default_factory=Hub)
+    triggers: Hub[Trigger] = field(default_factory=Hub)
+    plans: Hub[Plan] = field(default_factory=Hub)
+    outcomes: Hub[Outcome] = field(default_factory=Hub)
+    commands: Hub[Command] = field(default_factory=Hub)
+    levels: Hub[LevelChange] = field(default_factory=Hub)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How a site is run, beside what its file says."""
+
+    directory: Path  # holds the store, the leases and the heartbeat; claimed by the caller
+    make_driver: Callable[[Device], Driver]  # not yet opened
+    outlook: Callable[[Site, History], Outlook]
+    solver: Solver
+    learned: Learned
+    optimise: bool = True  # False = the rule schedule alone
+    learn_nightly: bool = True
+    history: History | None = None  # None = what the store knows
+    durable: bool = True  # False = a simulation's throw-away files
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """The parts of a running site, for its pages and for whoever started it."""
+
+    site: Site
+    clock: Clock
+    hubs: Hubs
+    state: State
+    history: History
+    store: SqliteStore
+    leases: Leases
+    audit: Audit
+    links: dict[str, Link]
+    dispatch: Dispatch
+    ladder: Ladder
+    watch: Watch
+    rules: Rules
+    planner: Planner
+    gatherer: Gatherer
+    estimator: Estimator
+    occupancy: Occupancy
+    settings: Settings
+
+
+@asynccontextmanager
+async def running(site: Site, settings: Settings, clock: Clock) -> AsyncIterator[Service]:
+    """Run the site for the length of the block; at its end, however it ends, everything is handed back.
+
+    A part that fails in a way nobody foresaw ends the block with an ExceptionGroup.
+    """
+    control: Synchronous = "FULL" if settings.durable else "OFF"
+    readings: Synchronous = "NORMAL" if settings.durable else "OFF"
+    database = control_database(settings.directory, synchronous=control)
+    store = SqliteStore(settings.directory, clock=clock, keep_days=site.store.keep_days, synchronous=readings)
+    async with store, database:
+        leases = Leases(database, clock=clock)
+        await leases.begin()
+        service = _assemble(site, settings, clock, store=store, leases=leases, audit=Audit(database))
+        if settings.history is None:
+            await service.history.load(store, clock.now(), timedelta(days=42))
+        async with asyncio.TaskGroup() as outer:
+            edge = _edge(service, outer)
+            try:
+                async with asyncio.TaskGroup() as inner:
+                    core = await _core(service, inner)
+                    try:
+                        yield service
+                    finally:
+                        for task in core:
+                            task.cancel()
+            finally:
+                for point in await service.dispatch.release_all("the service stops"):
+                    log.error("%s: not proven free; its lease runs out and the guard goes on trying", point)
+                for task in edge:
+                    task.cancel()
+
+
+def _assemble(
+    site: Site, settings: Settings, clock: Clock, *, store: SqliteStore, leases: Leases, audit: Audit
+) -> Service:
+    hubs = Hubs()
+    state, occupancy = State(site), Occupancy(site)
+    points = site.points.values()
+    speaks_on_change = [p.id for p in points if p.max_age > timedelta(minutes=15)]
+    history = settings.history or History([p.id for p in points], held=speaks_on_change)
+    estimator = Estimator(site, history, occupancy)
+    watch, prices = Watch(site, occupancy), Prices(site)
+    links = {device.id: Link(device) for device in site.devices}
+    ladder = Ladder(clock, changes=hubs.levels)
+    dispatch = Dispatch(
+        site,
+        links,
+        leases=leases,
+        audit=audit,
+        clock=clock,
+        outcomes=hubs.outcomes,
+        state=state,
+        occupied=occupancy.occupied,
+        events=hubs.devices,
+        commands=hubs.commands,
+        ladder=ladder,
+    )
+    gatherer = Gatherer(
+        site,
+        state=state,
+        estimator=estimator,
+        occupancy=occupancy,
+        outlook=settings.outlook(site, history),
+        prices=prices,
+        watch=watch,
+        learned=settings.learned,
+        gas_kg_per_kwh=float(factor(Activity.GAS, site.carbon.factor_year or clock.now().year).kg_per_kwh),
+    )
+    rules = Rules(site, state, occupancy)
+    planner = Planner(
+        site,
+        clock=clock,
+        gatherer=gatherer,
+        solver=settings.solver,
+        rules=rules,
+        dispatch=dispatch,
+        ladder=ladder,
+        triggers=hubs.triggers,
+        plans=hubs.plans,
+        optimise=settings.optimise,
+    )
+    return Service(
+        site=site,
+        clock=clock,
+        hubs=hubs,
+        state=state,
+        history=history,
+        store=store,
+        leases=leases,
+        audit=audit,
+        links=links,
+        dispatch=dispatch,
+        ladder=ladder,
+        watch=watch,
+        rules=rules,
+        planner=planner,
+        gatherer=gatherer,
+        estimator=estimator,
+        occupancy=occupancy,
+        settings=settings,
+    )
+
+
+def _edge(service: Service, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
+    """Devices and store: these live until everything has been handed back."""
+    hubs, clock, site = service.hubs, service.clock, service.site
+    devices = [
+        tasks.create_task(
+            run_device(
+                device,
+                partial(service.settings.make_driver, device),
+                hubs.readings,
+                events=hubs.devices,
+                clock=clock,
+                link=service.links[device.id],
+            ),
+            name=f"{device.id}:device",
+        )
+        for device in site.devices
+    ]
+    reflex = Reflex(site, service.state, service.watch, service.dispatch, clock)
+    taking = take_in(
+        hubs.readings,
+        hubs.triggers,
+        state=service.state,
+        history=service.history,
+        watch=service.watch,
+        reflex=reflex,
+        clock=clock,
+    )
+    return [
+        tasks.create_task(taking, name="intake"),
+        tasks.create_task(keep_readings(hubs.readings, service.store, service.ladder), name="store"),
+        *devices,
+    ]
+
+
+async def _core(service: Service, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
+    """Control itself, once the devices have been looked at."""
+    hubs, ladder, dispatch, site = service.hubs, service.ladder, service.dispatch, service.site
+    ladder.report(
+        Trouble.ADVISORY_MODE, present=site.control.mode is Mode.ADVISORY, text="advisory: nothing is written"
+    )
+    following = [
+        tasks.create_task(ladder.run(), name="ladder"),
+        tasks.create_task(follow_levels(hubs.levels, dispatch, service.audit, service.clock), name="levels"),
+        tasks.create_task(follow_devices(hubs.devices, hubs.triggers, ladder), name="devices"),
+        tasks.create_task(follow_outcomes(hubs.outcomes, hubs.triggers), name="outcomes"),
+        tasks.create_task(dispatch.run(), name="dispatch"),
+        # HB task
+    ]
+    silent = await dispatch.wait_known(FIRST_CONTACT)
+    if silent:
+        log.warning("control begins without %s", ", ".join(silent))
+    await _restore_overrides(service)
+    await asyncio.sleep(FIRST_READINGS_S)
+    learning = Learner(
+        site,
+        estimator=service.estimator,
+        occupancy=service.occupancy,
+        clock=service.clock,
+        triggers=hubs.triggers,
+        path=service.settings.directory / MODEL_FILE,
+        gatherer=service.gatherer,
+    )
+    planning = tasks.create_task(service.planner.run(), name="planner")
+    nightly = [tasks.create_task(learning.run(), name="learner")] if service.settings.learn_nightly else []
+    return [planning, *nightly, *following]
+
+
+async def _restore_overrides(service: Service) -> None:
+    """What people asked for outlives us, until it expires."""
+    now = service.clock.now()
+    for override in await service.leases.overrides():
+        if override.expires <= now or override.point not in service.dispatch.status:
+            await service.leases.drop_override(override.point)
+            continue
+        request = Request(
+            source=Source.MANUAL,
+            point=override.point,
+            value=override.value,
+            expires=override.expires,
+            reason=override.reason,
+            decision=f"override by {override.actor}",
+        )
+        service.dispatch.submit(request)

@@ -1,0 +1,99 @@
+"""A simulated building under the production program: the same service, on simulated drivers or on real packets."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from config.site import Device, Site
+from controller.history import History
+from controller.learned import Learned
+from controller.outlook import Expected
+from controller.planner import Solver
+from controller.service import Service, Settings, running
+from drivers.base import Driver
+from drivers.clock import Clock
+from drivers.registry import Shared, make_driver
+from optimiser.problem import Forecast
+from optimiser.worker import InProcess
+from site_sims.bacnet_devices import serve_bacnet
+from site_sims.broker import Broker
+from site_sims.building import SimulatedBuilding
+from site_sims.forecasts import Forecasts
+from site_sims.mqtt_devices import serve_mqtt
+from site_sims.simulated_driver import simulated_drivers
+
+
+class SimulatedOutlook:
+    """Forecasts as a site would get them, with their errors, at the clock's own time."""
+
+    def __init__(self, forecasts: Forecasts, clock: Clock) -> None:
+        self._forecasts, self._clock = forecasts, clock
+
+    def outdoor_degc(self, start: datetime, step: timedelta, steps: int) -> Expected:
+        return _expected(self._forecasts.outdoor(self._clock.now(), start=start, steps=steps, step=step))
+
+    def solar_kw_m2(self, start: datetime, step: timedelta, steps: int) -> Expected:
+        return _expected(self._forecasts.solar(self._clock.now(), start=start, steps=steps, step=step))
+
+    def intensity_g_per_kwh(self, start: datetime, step: timedelta, steps: int) -> Expected:
+        return _expected(self._forecasts.carbon(self._clock.now(), start=start, steps=steps, step=step))
+
+
+def _expected(forecast: Forecast) -> Expected:
+    return Expected(values=np.array(forecast.series.values), made_at=forecast.made_at, source=forecast.source)
+
+
+@asynccontextmanager
+async def wired(building: SimulatedBuilding, clock: Clock, *, wire: bool) -> AsyncIterator[Callable[[Device], Driver]]:
+    """The building's field behind drivers: real BACnet/IP and MQTT packets on loopback if `wire`, else in memory."""
+    if not wire:
+        yield simulated_drivers(building.field, clock=clock)
+        return
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(serve_bacnet(building.field, clock=clock))
+        broker = await stack.enter_async_context(Broker())
+        await stack.enter_async_context(
+            serve_mqtt(building.field, building.site.devices, clock=clock, host=broker.host, port=broker.port)
+        )
+        shared = await stack.enter_async_context(Shared())
+        yield lambda device: make_driver(device, clock=clock, shared=shared)
+
+
+@asynccontextmanager
+async def controlled(
+    site: Site,
+    building: SimulatedBuilding,
+    clock: Clock,
+    *,
+    directory: Path,
+    learned: Learned,
+    history: History | None = None,
+    optimise: bool = True,
+    wire: bool = False,
+    seed: int = 1,
+    solver: Solver | None = None,
+) -> AsyncIterator[Service]:
+    """The building lives and is controlled for the length of the block, in the running loop's time."""
+    forecasts = Forecasts(building.weather, seed=seed)
+    async with asyncio.TaskGroup() as world, wired(building, clock, wire=wire) as drivers:
+        settings = Settings(
+            directory=directory,
+            make_driver=drivers,
+            outlook=lambda _site, _history: SimulatedOutlook(forecasts, clock),
+            solver=solver or InProcess(),
+            learned=learned,
+            optimise=optimise,
+            learn_nightly=False,
+            history=history,
+            durable=False,
+        )
+        living = world.create_task(building.run(clock), name="building")
+        try:
+            async with running(site, settings, clock) as service:
+                yield service
+        finally:
+            living.cancel()
