@@ -168,11 +168,11 @@ class Line:
         ]
         try:
             numbers = await desk.leases.intend(intents, leases)
+        except Fenced:
+            raise
         except StoreError as error:
             for order in orders:
                 order.holding.lease, order.holding.not_before = order.former, now + RETRY
-            if isinstance(error, Fenced):
-                raise
             desk.store_failed(error)
             return
         await self._send(orders)
