@@ -29,7 +29,7 @@ def seconds_of(at: time) -> int:
 def week_spans(period: Period) -> list[tuple[int, int]]:
     """[start, end) of a period in seconds of the local week, Monday first; a span over Sunday midnight is split."""
     start, end = seconds_of(period.start), seconds_of(period.end)
-    length = (end - start) % DAY_S or DAY_S
+    length = (end - start) % DAY_S
     spans = []
     for day in period.days:
         begin = _DAYS.index(day) * DAY_S + start

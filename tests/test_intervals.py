@@ -150,6 +150,17 @@ def test_a_gap_of_a_register_is_spread_and_loses_nothing() -> None:
     assert read(METER, KWH, window(inside, [m * 0.2 for m in inside]))[1] == ("6", "A")  # both borders were read
 
 
+def test_what_does_not_divide_evenly_still_adds_up() -> None:
+    found = read(METER, KWH, window([0, 90, 95], [100, 101, 101]), hours=1.5)
+    assert found == [("0.3333", "R"), ("0.3334", "R"), ("0.3333", "R")]
+
+
+def test_a_reading_a_moment_beside_the_border_counts_as_at_it() -> None:
+    minutes = [*range(-5, 31), *range(60, 130)]
+    seen = window(np.array(minutes) - 0.01, [m * 0.2 for m in minutes])  # every reading 0.6 s early, then a gap
+    assert [code for _, code in read(METER, KWH, seen)] == ["A"] * 4
+
+
 def test_bad_readings_are_a_gap() -> None:
     minutes = np.arange(-5, 130)
     seen = window(minutes, minutes * 0.1, bad=tuple(range(30, 60)))

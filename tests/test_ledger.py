@@ -166,6 +166,13 @@ def test_each_kwh_is_counted_at_its_own_local_year() -> None:
     assert "2025" in found.ledger
 
 
+def test_a_site_may_fix_the_year_of_its_factors() -> None:
+    start = datetime(2025, 7, 1, tzinfo=UTC)
+    found = bill(account(METERS["electricity"], ["1"], start)).imported.annual  # the town hall fixes 2023
+    assert found.kg == D("0.20707")
+    assert "2023" in found.ledger
+
+
 def test_without_a_tariff_or_an_intensity_nothing_is_made_up() -> None:
     bare = SITE.model_copy(update={"tariffs": ()})
     found = bill(account(METERS["electricity"], ["3"]), site=bare)
