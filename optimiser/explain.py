@@ -126,14 +126,16 @@ class _Look:
         worst = first + int(np.argmax(low[first:end] - temperature[first:end]))
         back = f"until {self._clock(end)}" if end < self._steps else "as far as we plan"
         rising = first > 0 and low[first] > low[first - 1]
-        if rising or first == 0:
+        if first == 0:
+            text = f"{name} is below {low[0]:.1f} degC {back}; {temperature[0]:.1f} by {self._clock(1)}"
+        elif rising:
             at = self._clock(first + 1)
             text = f"{name} cannot reach {low[first]:.1f} degC by {at}; best {temperature[first]:.1f}"
             text += f", short {back}" if end - first > 1 else ""
         else:
             lowest = f"lowest {temperature[worst]:.1f}, best {best:.1f}"
             text = f"{name} falls short of {low[worst]:.1f} degC from {self._clock(first + 1)} {back}; {lowest}"
-        limits = self._limits(zone, max(0, first - 8), first + 1)
+        limits = self._limits(zone, max(0, first - 8), max(first + 1, min(end, 4)))
         return self._reason(first, zone.id, "limit", f"{text}; limit: {limits}")
 
     def _limits(self, zone: ZoneState, first: int, end: int) -> str:

@@ -96,10 +96,11 @@ def _by_kind(history_kw: Floats, kind: Ints, place: Ints, step: timedelta) -> Fl
 
 
 def _week_ago(history_kw: Floats, kind: Ints, place: Ints, step: timedelta) -> Floats:
-    """Return the same step of the week before; where that is unknown, what is usual for the kind of day."""
+    """Return the same step of the week before; where that is unknown or another kind of day, what is usual."""
     past, week = len(history_kw), round(WEEK / step)
     usual = _by_kind(history_kw, kind, place, step)
-    ahead = np.arange(len(usual))
-    source = past - week + ahead % week
-    value = np.where(source >= 0, history_kw[np.clip(source, 0, past - 1)], np.nan)
+    if past < week:
+        return usual
+    source = past - week + np.arange(len(usual)) % week
+    value = np.where(kind[source] == kind[past:], history_kw[source], np.nan)
     return np.where(np.isfinite(value), value, usual)
