@@ -89,7 +89,7 @@ class Estimator:
         limit = self._one(Role.CAPACITY_LIMIT, steps, part)
         short = self._one(Role.TANK_SETPOINT, steps) - self._one(Role.TANK_TEMPERATURE, steps)
         running = self._one(Role.RUNNING, steps, part)
-        found: NDArray[np.bool_] = (short > FLAT_OUT_K) & ~(limit < 99.0) & ~(running < 1.0)  # noqa: PLR2004  per cent
+        found: NDArray[np.bool_] = (short > FLAT_OUT_K) & ~(limit < 99.0) & ~(running < 1.0)
         return found
 
     def power_by_register(self, fuel: Fuel, steps: int | None = None) -> Values:
@@ -150,7 +150,7 @@ class Estimator:
         return masses
 
     def _disturbances(self, steps: int, learned: Learned) -> Values:
-        if steps < 2:  # noqa: PLR2004  a difference needs two
+        if steps < 2:
             return np.zeros(len(self.ids))
         scale = np.array([learned.emitter_scale.get(zone, 1.0) for zone in self.ids])
         return disturbance(

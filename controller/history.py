@@ -1,7 +1,7 @@
 """Quarter-hour means of every point, in memory: what the optimiser learns from and starts from."""
 
-from copy import deepcopy
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 
 import numpy as np

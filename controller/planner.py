@@ -158,7 +158,7 @@ class Planner:
             self._failures += 1
             last = self.last
             log.warning("no new plan (%s): %s", error, "last plan goes on" if last else "rules lead")
-            usable = last is not None and now - last[1].made_at < LAST_PLAN_FOR and self._failures < 2  # noqa: PLR2004
+            usable = last is not None and now - last[1].made_at < LAST_PLAN_FOR and self._failures < 2
             self._ladder.report(Trouble.PLAN_SHIFTED, present=usable, text=f"solver: {error}")
             self._ladder.report(
                 Trouble.SOLVER, present=not usable, text=f"solver failed {self._failures} times: {error}"

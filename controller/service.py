@@ -20,7 +20,7 @@ from controller.arbiter import Request, Source
 from controller.audit import Audit
 from controller.dispatch import Dispatch
 from controller.estimate import Estimator
-from controller.events import Cause, Trigger, Watch
+from controller.events import Trigger, Watch
 from controller.gather import Gatherer
 
 # HB import

@@ -12,8 +12,8 @@ from config.roles import Role
 from config.site import Site
 from controller.estimate import Estimator
 from controller.history import History
-from controller.learner import learn
 from controller.learned import Learned, priors
+from controller.learner import learn
 from controller.occupancy import Occupancy
 from drivers.base import Reading
 from site_sims.building import SimulatedBuilding, key_of
