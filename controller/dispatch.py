@@ -15,13 +15,14 @@ from controller.holding import Holding
 from controller.hub import Hub
 from controller.ladder import Ladder, Level, Trouble
 from controller.leases import Fenced
-from controller.line import Desk, Leases, Line
+from controller.line import Line
 from controller.outcome import Holder, Outcome, PointStatus, Result, same
 from controller.pulse import Pulse
 from controller.reconcile import AuditLog
 from controller.state import State
 from controller.store.base import StoreError
 from controller.supervisor import DeviceEvent, Link, next_tick
+from controller.wire import Desk, Leases
 from drivers.base import Command, priority
 from drivers.clock import Clock
 

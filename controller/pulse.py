@@ -9,9 +9,10 @@ from controller import record
 from controller.arbiter import Source
 from controller.holding import Holding
 from controller.leases import Fenced
-from controller.line import Leases, Line
+from controller.line import Line
 from controller.store.base import StoreError
 from controller.supervisor import next_tick
+from controller.wire import Leases
 from drivers.base import DriverError
 from drivers.clock import Clock
 
