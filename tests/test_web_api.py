@@ -1,17 +1,23 @@
 """The interface for programs, and what the shield in front of everything refuses."""
 
 import json
+import math
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 from fake_backend import FakeBackend
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from controller.web.api import OverrideBody, checked, problem
 from controller.web.app import make_app
 from controller.web.encode import plain
 from controller.web.pages import Renderer
 from controller.web.shield import BODY_LIMIT
+from controller.web.view import BadRequest
 from drivers.clock import Clock
 
 NOON = datetime(2023, 2, 6, 13, 12, tzinfo=UTC)
@@ -264,6 +270,40 @@ async def test_a_body_beyond_a_megabyte_is_refused_by_its_length_and_by_its_size
     liar = await client.post("/api/v1/resume", headers={"content-length": "9" * 30})
     assert liar.status_code == 413
     assert backend.calls == []
+
+
+ODD = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.datetimes().map(str),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(value=ODD, until=ODD | st.just(LATER), reason=ODD | st.just("choir"))
+def test_whatever_is_sent_only_a_finite_number_with_an_end_within_a_day_gets_through(
+    value: object, until: object, reason: object
+) -> None:
+    raw = json.dumps({"value": value, "until": until, "reason": reason})
+    body, refusal = None, ""
+    try:
+        body = checked(OverrideBody.model_validate_json(raw), NOON)
+    except ValidationError as err:
+        refusal = str(problem(err))
+    except BadRequest as err:
+        refusal = str(err)
+    if body is None:
+        assert refusal
+    else:
+        assert math.isfinite(body.value)
+        assert timedelta(0) < body.until - NOON <= timedelta(hours=24)
+        assert 1 <= len(body.reason.strip()) <= 300
+
+
+@given(raw=st.binary(max_size=40))
+def test_any_bytes_are_answered_in_words(raw: bytes) -> None:
+    with pytest.raises(ValidationError) as caught:
+        OverrideBody.model_validate_json(raw)
+    assert "; " in str(problem(caught.value))
 
 
 def test_what_has_no_json_shape_is_a_mistake_of_ours() -> None:

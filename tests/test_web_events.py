@@ -189,6 +189,18 @@ async def test_cancelling_the_server_ends_its_streams_and_frees_the_port(rendere
     again.bind().close()
 
 
+async def test_the_server_runs_in_the_loop_whose_time_jumps(renderer: Renderer) -> None:
+    pages, backend = pages_of(renderer)
+    taken = pages.bind()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(pages.run_until_stopped(taken), name="pages")
+        async with httpx.AsyncClient(base_url=pages.address, trust_env=False, timeout=None) as client:  # noqa: S113  loop time jumps
+            assert "Optimising" in (await client.get("/")).text
+            assert (await client.post("/stop", data={"reason": "test"})).status_code == 303
+        pages.stop()
+    assert backend.calls == [("stop", "test")]
+
+
 async def test_a_taken_port_says_what_to_do(renderer: Renderer) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

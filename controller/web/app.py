@@ -52,7 +52,7 @@ def make_app(
     def refuse(request: Request, text: str, status: int) -> Response:
         if request.url.path.startswith("/api/"):
             return error(text, status)
-        return renderer.page("problem.html", backend, request, status=status, code=status, text=text)
+        return renderer.page("problem.html", backend.now(), request, status=status, code=status, text=text)
 
     @app.exception_handler(BadRequest)
     async def bad_request(request: Request, err: BadRequest) -> Response:

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from controller.web import figures, formats, pictures
-from controller.web.view import Backend, BadRequest, Holder, NotFound, PlanView, Tone
+from controller.web.view import Backend, BadRequest, Holder, NotFound, NowView, PlanView, Tone
 from controller.web.words import Words, by_discomfort
 
 SAID = {
@@ -49,9 +49,9 @@ class Renderer:
         for name in self._env.list_templates(extensions=["html"]):
             self._env.get_template(name)
 
-    def page(self, name: str, backend: Backend, request: Request, *, status: int = 200, **context: Any) -> Response:
+    def page(self, name: str, view: NowView, request: Request, *, status: int = 200, **context: Any) -> Response:
         """One page; with `?fragment=1` only the parts that change."""
-        view, query = backend.now(), request.query_params
+        query = request.query_params
         body = self._env.get_template(name).render(
             layout="fragment.html" if "fragment" in query else "page.html",
             page=name.removesuffix(".html"),
@@ -111,22 +111,21 @@ def make_pages(backend: Backend, renderer: Renderer) -> APIRouter:
 def _add_main(pages: APIRouter, backend: Backend, renderer: Renderer) -> None:
     @pages.get("/")
     async def now(request: Request) -> Response:
-        plan = backend.plan()
-        zones = by_discomfort(backend.now().zones)
+        plan, view = backend.plan(), backend.now()
         return renderer.page(
-            "now.html", backend, request, zones=zones, power=figures.power(plan) if plan else None,
-            names=_names(backend, plan),
+            "now.html", view, request, zones=by_discomfort(view.zones), power=figures.power(plan) if plan else None,
+            names=_names(view, plan),
         )  # fmt: skip
 
     @pages.get("/plan")
     async def plan(request: Request) -> Response:
-        found = backend.plan()
-        if found is None:
-            return renderer.page("plan.html", backend, request, plan=None)
+        found, view = backend.plan(), backend.now()
+        if found is None or not found.zones:
+            return renderer.page("plan.html", view, request, plan=None)
         chosen = next((z for z in found.zones if z.id == request.query_params.get("zone")), _interesting(found))
         drawn = (figures.temperature(found, chosen), figures.outside(found), figures.heat(found), figures.power(found))
         return renderer.page(
-            "plan.html", backend, request, plan=found, chosen=chosen, figures=drawn, names=_names(backend, found),
+            "plan.html", view, request, plan=found, chosen=chosen, figures=drawn, names=_names(view, found),
             small=[(zone, pictures.small(found, zone)) for zone in found.zones],
         )  # fmt: skip
 
@@ -140,7 +139,7 @@ def _add_others(pages: APIRouter, backend: Backend, renderer: Renderer) -> None:
             ("today" if on == last else f"{on:%a}", energy.grid_kg, energy.annual_kg) for on, energy in view.days[-8:]
         ]
         picture = pictures.bars(days, "kg", ("grid", "annual")) if days else None
-        return renderer.page("carbon.html", backend, request, carbon=view, picture=picture)
+        return renderer.page("carbon.html", backend.now(), request, carbon=view, picture=picture)
 
     @pages.get("/alarms")
     async def alarms(request: Request) -> Response:
@@ -148,15 +147,15 @@ def _add_others(pages: APIRouter, backend: Backend, renderer: Renderer) -> None:
             point for point in backend.points()
             if point.hold is not None and point.hold.holder in {Holder.OVERRIDE, Holder.OPERATOR}
         ]  # fmt: skip
-        return renderer.page("alarms.html", backend, request, alarms=backend.alarms(), held=held)
+        return renderer.page("alarms.html", backend.now(), request, alarms=backend.alarms(), held=held)
 
     @pages.get("/devices")
     async def devices(request: Request) -> Response:
-        return renderer.page("devices.html", backend, request, health=backend.health(), points=backend.points())
+        return renderer.page("devices.html", backend.now(), request, health=backend.health(), points=backend.points())
 
     @pages.get("/points/{point}")
     async def one_point(point: str, request: Request) -> Response:
-        return renderer.page("point.html", backend, request, point=backend.point(point))
+        return renderer.page("point.html", backend.now(), request, point=backend.point(point))
 
 
 def _add_commands(pages: APIRouter, backend: Backend) -> None:
@@ -196,8 +195,7 @@ def _return(form: dict[str, str], point: str, said: str) -> Response:
     return _back("/", said, "#zones") if form.get("from") == "now" else _back(f"/points/{point}", said)
 
 
-def _names(backend: Backend, plan: PlanView | None) -> dict[str, str]:
-    view = backend.now()
+def _names(view: NowView, plan: PlanView | None) -> dict[str, str]:
     names = {zone.id: zone.name for zone in view.zones} | {plant.id: plant.name for plant in view.plant}
     return names | dict(plan.names) if plan is not None else names
 

@@ -212,7 +212,10 @@ class NowView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZonePlan:
-    """One zone's past and future. Past series end where future ones begin; NaN marks a gap."""
+    """One zone's past and future; low, high and people share one grid.
+
+    NaN marks a gap. A past series ends where its future one begins and has the same step.
+    """
 
     id: str
     name: str
@@ -228,6 +231,11 @@ class ZonePlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanView:
+    """The plan in force and the hours before it, for charts from 12 h back to 24 h ahead.
+
+    Price, intensity, heat_pump, boiler and tank may reach back before `now`; heat_pump and boiler share one grid.
+    """
+
     now: datetime
     timezone: str
     currency: str
