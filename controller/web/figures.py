@@ -197,7 +197,7 @@ def outside(plan: PlanView) -> Figure:
             charts.columns(lane, plan.intensity, "carbon"),
             _extremes(lane, plan.intensity),
             charts.text(frame.left - 6, 38, "price", "tick", "end"),
-            charts.text(frame.left - 6, lane.floor - 14, "g/kWh" if every == 3 else "g", "tick", "end"),
+            charts.text(frame.left - 6, lane.floor - 14, "g", "tick", "end"),
             charts.present(replace(frame, top=20), plan.now),
         ])  # fmt: skip
 
