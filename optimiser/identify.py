@@ -4,6 +4,10 @@ Each zone's seven coefficients are fitted to the error of 24-hour predictions (G
 once), because a fit of single steps follows the sensor's quantisation and not the building. They are kept positive by
 fitting logarithms, and near the prior by a weak ridge where the data do not speak. What is left by time of day becomes
 the offset profile, and a second fit follows.
+
+What one zone gains from its neighbours they must lose: every link has one and the same conductance for the whole
+building, so a zone's neighbour coefficient follows from its heat coefficient. Fitted freely, the two ends of a link
+disagree, and an optimiser heats one room to draw more out of it next door than it put in.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,6 +35,10 @@ OFFSET_LIMIT = 0.5  # of the drift that a fully open emitter causes
 OUTLIER_K = 3.0
 LARGEST_RATE = 0.9  # of one step, all couplings together
 DISTURBANCE_LIMIT_K = 0.15  # per step
+CONDUCTANCES = (0.03, 0.06, 0.12, 0.25, 0.5)  # kW/K of a link, tried in turn
+TRIAL_ROUNDS = 5
+CONDUCTANCES = (0.03, 0.06, 0.12, 0.25, 0.5)  # kW/K of a link, tried in turn
+TRIAL_ROUNDS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,25 +79,37 @@ def fit(history: History, scale: Floats, prior: Sequence[ZoneModel]) -> tuple[Zo
     data = grid(history, scale)
     days = windows(data, history.day_steps, first=history.day_steps // 2)
     coupled = np.array([bool(places) for places in history.neighbours])
-    free = np.ones((len(prior), len(NAMES)))
-    free[:, NEIGHBOUR] = coupled
     centre = np.log(np.array([[max(getattr(model, name), 1e-6) for name in NAMES] for model in prior]))
-    search = _Search(data=data, days=days, centre=centre, free=free)
+    search, logs = _linked(data, days, centre, history)
     offset = np.zeros((history.day_steps, len(prior)))
-    logs = search.descend(_inside(centre, centre), offset, ROUNDS[0])
-    offset = _offsets(data, np.exp(logs), history)
-    logs = search.descend(logs, offset, ROUNDS[1])
+    logs, _ = search.descend(logs, offset, ROUNDS[0])
+    offset = _offsets(data, search.values(logs), history)
+    logs, _ = search.descend(logs, offset, ROUNDS[1])
+    found = search.values(logs)
     enough = days.weight.any(axis=0).sum(axis=0) >= FEWEST_WINDOWS
     models = []
     for zone, model in enumerate(prior):
         if not enough[zone]:
             models.append(model)
             continue
-        values = dict(zip(NAMES, np.exp(logs[zone]).tolist(), strict=True))
+        values = dict(zip(NAMES, found[zone].tolist(), strict=True))
         if not coupled[zone]:
             values["neighbour"] = model.neighbour
         models.append(ZoneModel(**values, offset_k=tuple(offset[:, zone].tolist())))
     return tuple(models)
+
+
+def _linked(data: Grid, days: Windows, centre: Floats, history: History) -> tuple["_Search", Floats]:
+    """Return the search with the conductance of a link that predicts best after a short fit, and where that ended."""
+    count = np.array([len(places) for places in history.neighbours], dtype=float)
+    offset = np.zeros((history.day_steps, len(count)))
+    trials = []
+    for conductance in CONDUCTANCES if count.any() else CONDUCTANCES[:1]:
+        search = _Search(data=data, days=days, centre=centre, links=conductance * count)
+        logs, loss = search.descend(search.inside(centre), offset, TRIAL_ROUNDS)
+        trials.append((float(loss.sum()), search, logs))
+    _, search, logs = min(trials, key=lambda trial: trial[0])
+    return search, logs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,17 +119,42 @@ class _Search:
     data: Grid
     days: Windows
     centre: Floats
-    free: Floats  # 1 where a coefficient may move
+    links: Floats  # kW/K of all links of a zone together
 
-    def descend(self, logs: Floats, offset: Floats, rounds: int) -> Floats:
-        """Return the best logarithms found from here."""
+    @property
+    def free(self) -> Floats:
+        """1 where a coefficient may move; the neighbours' follows from the heat's."""
+        free = np.ones(self.centre.shape)
+        free[:, NEIGHBOUR] = 0.0
+        return free
+
+    def values(self, logs: Floats) -> Floats:
+        """Return coefficients (..., zones, names): a link takes from one zone what it gives to the other."""
+        values: Floats = np.exp(logs)
+        values[..., NEIGHBOUR] = self.links * values[..., HEAT]
+        return values
+
+    def inside(self, logs: Floats) -> Floats:
+        """Return logarithms within the range about the prior, and slow enough to be stable."""
+        logs = np.clip(logs, self.centre - RANGE, self.centre + RANGE)
+        values = self.values(logs)
+        total = values[:, 0] + values[:, 1] + values[:, 2]
+        values[:, [0, 1, HEAT]] *= np.minimum(1.0, LARGEST_RATE / total)[:, None]
+        values[:, MASS_RATE] = np.minimum(values[:, MASS_RATE], LARGEST_RATE)
+        values[:, NEIGHBOUR] = 1.0  # says nothing
+        result: Floats = np.log(values)
+        return result
+
+    def descend(self, logs: Floats, offset: Floats, rounds: int) -> tuple[Floats, Floats]:
+        """Return the best logarithms found from here, and their loss by zone."""
         zones, names = logs.shape
         damping = np.full(zones, 1e-2)
+        now = np.full(zones, np.inf)
         for _ in range(rounds):
-            sets = np.repeat(np.exp(logs)[None], names + 1, axis=0)
+            moved = np.repeat(logs[None], names + 1, axis=0)
             for name in range(names):
-                sets[name + 1, :, name] *= np.exp(STEP)
-            found = self.simulate(sets, offset)
+                moved[name + 1, :, name] += STEP
+            found = self.simulate(self.values(moved), offset)
             error = found[:, 0] - self.days.truth
             weight = self.days.weight * np.minimum(1.0, OUTLIER_K / np.maximum(np.abs(error), 1e-9))
             slope = (found[:, 1:] - found[:, :1]) / STEP * self.free.T[:, None, :]
@@ -118,15 +163,16 @@ class _Search:
             now = self._loss(error, weight, logs)
             scaled = curve * (1.0 + damping[:, None, None] * np.eye(names))
             move = -np.linalg.solve(scaled, gradient[..., None])[..., 0]
-            tried = _inside(logs + np.clip(move, -LONGEST_MOVE, LONGEST_MOVE) * self.free, self.centre)
-            error = self.simulate(np.exp(tried)[None], offset)[:, 0] - self.days.truth
+            tried = self.inside(logs + np.clip(move, -LONGEST_MOVE, LONGEST_MOVE) * self.free)
+            error = self.simulate(self.values(tried)[None], offset)[:, 0] - self.days.truth
             gained = now - self._loss(error, weight, tried)
             better = gained > 0
             logs = np.where(better[:, None], tried, logs)
+            now = now - np.maximum(gained, 0.0)
             damping = np.clip(np.where(better, damping / 4.0, damping * 8.0), 1e-4, 1e4)
             if ((gained <= 1e-4 * now) & (~better | (damping <= 1e-2))).all():
                 break
-        return logs
+        return logs, now
 
     def simulate(self, values: Floats, offset: Floats) -> Floats:
         """Predict all days for sets of coefficients (sets, zones, names): (steps, sets, starts, zones).
@@ -154,17 +200,6 @@ class _Search:
         away = ((logs - self.centre) * self.free) ** 2
         result: Floats = 0.5 * (weight * error**2).sum(axis=(0, 1)) + 0.5 * RIDGE * away.sum(axis=1)
         return result
-
-
-def _inside(logs: Floats, centre: Floats) -> Floats:
-    """Within the range about the prior, and slow enough to be stable."""
-    logs = np.clip(logs, centre - RANGE, centre + RANGE)
-    values = np.exp(logs)
-    total = values[:, 0] + values[:, 1] + values[:, 2]
-    values[:, :3] *= np.minimum(1.0, LARGEST_RATE / total)[:, None]
-    values[:, MASS_RATE] = np.minimum(values[:, MASS_RATE], LARGEST_RATE)
-    result: Floats = np.log(values)
-    return result
 
 
 def _offsets(data: Grid, values: Floats, history: History) -> Floats:
