@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from config.roles import Role
 from config.site import Mode, Site
 from controller.arbiter import decide
-from controller.envelope import DISCRETE, RATE_WINDOW, SWITCH_WINDOW, Allowed, check, within_share
+from controller.envelope import DISCRETE, HEATING, RATE_WINDOW, SWITCH_WINDOW, Allowed, check, within_share
 from controller.facts import Surroundings
 from controller.holding import Holding, Work
 from controller.ladder import Level
@@ -17,6 +17,7 @@ from controller.state import State
 log = logging.getLogger(__name__)
 
 WRITE_GAP = timedelta(seconds=60)  # between small changes by a program
+_AIR = frozenset({Role.FAN_SPEED})
 LEAST_SHARE = 0.1  # of the deadband: what is smaller is never worth a write
 
 
@@ -34,6 +35,7 @@ class Aims:
         self.stopped = False
         self._level = Level.OPTIMISING
         self._device_levels: dict[str, Level] = {}
+        self._mood: tuple[object, ...] = ()
         self._changed: list[str] = []  # unscheduled changes of this round
 
     def allow(self, level: Level, device: str | None) -> None:
@@ -53,8 +55,15 @@ class Aims:
         """Begin a cycle: as many points as the site's share may change again."""
         self._changed.clear()
 
-    def settle(self, holdings: Iterable[Holding], now: datetime) -> None:
-        """Decide anew about these points, and about the heat sources together if one of them is among them."""
+    def restless(self, now: datetime) -> list[Holding]:
+        """List the points about which time, or the building, may have changed the decision."""
+        mood = self._surroundings.mood(now)
+        watched = _AIR if mood == self._mood else _AIR | HEATING
+        self._mood = mood
+        return [h for h in self._holdings if not h.idle and not (h.point.role not in watched and _rests(h, now))]
+
+    def settle(self, holdings: Iterable[Holding], now: datetime) -> list[Holding]:
+        """Decide anew about these points, and about all heat sources if one is among them; all those it was about."""
         some = list(holdings)
         if any(h.point.role is Role.ENABLE for h in some):
             some += [h for h in self._enables if h not in some]
@@ -65,6 +74,7 @@ class Aims:
             self._limit(holding, asked, now)
             holding.target = self._target(holding, now)
         self._ration(some, now)
+        return some
 
     def _choose(self, holding: Holding, now: datetime) -> None:
         if holding.decided_until is not None and now < holding.decided_until:
@@ -126,6 +136,14 @@ class Aims:
             if holding.point.id in fresh and holding.point.id not in free:
                 holding.target = holding.ours
         self._changed = list(free)
+
+
+def _rests(holding: Holding, now: datetime) -> bool:
+    """Whether what is wanted is in place, and time alone changes nothing yet."""
+    if holding.note or not holding.wanted == holding.ours == holding.target:
+        return False
+    decided = holding.decided_until is not None and now < holding.decided_until
+    return decided and holding.lease is not None and now < holding.lease.expires
 
 
 def _unannounced(holding: Holding, now: datetime) -> bool:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -32,6 +32,7 @@ ROUND = timedelta(minutes=1)  # everything is looked over this often
 AFTER_POLL = timedelta(seconds=2)  # the round comes after the polls of the same minute
 LOOK_AGAIN = timedelta(minutes=5)
 RELEASE_WITHIN_S = 5.0
+_UNSETTLED = frozenset({Result.HELD, Result.CLAMPED, Result.FOREIGN, Result.REJECTED, Result.UNKNOWN})
 _EXEMPT = frozenset({Source.EMERGENCY, Source.MANUAL})
 
 
@@ -190,12 +191,12 @@ class Dispatch:
 
     # --- deciding --------------------------------------------------------------------------------------------
 
-    def _settled(self, holdings: Iterable[Holding]) -> None:
+    def _settled(self, holdings: Collection[Holding]) -> None:
         """Decide anew about these points, and wake the lines that have work."""
         now = self._clock.now()
-        some = [h for h in holdings if h.point.role is not Role.HEARTBEAT]
-        self._aims.settle(some, now)
-        for name in dict.fromkeys(h.device for h in self._holdings.values() if h.work(now) is not None):
+        pulses = [h for h in holdings if h.point.role is Role.HEARTBEAT]
+        some = self._aims.settle([h for h in holdings if h not in pulses], now)
+        for name in dict.fromkeys(h.device for h in (*some, *pulses) if h.work(now) is not None):
             self._lines[name].wake()
 
     def _may_write(self, holding: Holding) -> bool:
@@ -246,10 +247,13 @@ class Dispatch:
                 self._settled([h for h in self._holdings.values() if h.decided_until == wake_at])
 
     async def _round(self, now: datetime) -> None:
-        for holding in self._holdings.values():
-            if self._look_due(holding, now):
-                holding.look = True
-        self._settled(self._holdings.values())
+        looked = [holding for holding in self._holdings.values() if self._look_due(holding, now)]
+        for holding in looked:
+            holding.look = True
+        due = [h for h in self._holdings.values() if h.not_before is not None and h.not_before <= now]
+        for holding in due:
+            holding.not_before = None
+        self._settled(list(dict.fromkeys([*looked, *due, *self._aims.restless(now)])))
         try:
             await self._renew(now)
             if self._store_failed:
@@ -262,30 +266,33 @@ class Dispatch:
 
     def _look_due(self, holding: Holding, now: datetime) -> bool:
         """After a change that a poll has seen, and from time to time where something is not as we want it."""
-        line = self._lines[holding.device]
-        if holding.looked_at is None or not line.link.up or holding.point.role is Role.HEARTBEAT:
+        if holding.looked_at is None or holding.point.role is Role.HEARTBEAT:
+            return False
+        changed = self._changed(holding)
+        if not (changed or holding.result in _UNSETTLED) or not self._lines[holding.device].link.up:
             return False
         rested = now >= holding.looked_at + LOOK_AGAIN
-        if holding.result in (Result.HELD, Result.CLAMPED, Result.FOREIGN, Result.REJECTED) and rested:
-            return True
-        if holding.result is Result.UNKNOWN:
-            return True
-        reading = self._state.reading(holding.point.id)
-        if reading is None or reading.value is None or reading.received <= holding.looked_at:
-            return False
+        return rested or holding.result is Result.UNKNOWN or (changed and not holding.idle)
+
+    def _changed(self, holding: Holding) -> bool:
+        """Whether a poll has shown another value than the last look."""
         seen = None if holding.back is None else holding.back.present
-        return not same(holding.point, reading.value, seen) and (rested or holding.holds or holding.winner is not None)
+        reading = self._state.reading(holding.point.id)
+        if reading is None or reading.value is None or reading.value == seen or holding.looked_at is None:
+            return False
+        return reading.received > holding.looked_at and not same(holding.point, reading.value, seen)
 
     async def _renew(self, now: datetime) -> None:
         """Prolong what is still wanted before a third of its life is left; on disk only, the device needs nothing."""
         length = self._site.control.lease
+        soon = now + length / 3 + ROUND
         renewed = []
         for holding in self._holdings.values():
             lease, winner = holding.lease, holding.winner
-            if lease is None or winner is None or holding.target is None or not self._aims.level(holding.device).writes:
+            if lease is None or lease.expires > soon or winner is None or holding.target is None:
                 continue
             until = min(now + length, winner.request.expires)
-            if lease.expires - now <= length / 3 + ROUND and until > lease.expires:
+            if until > lease.expires and self._aims.level(holding.device).writes:
                 renewed.append((holding, replace(lease, expires=until)))
         if renewed:
             await self._leases.take_many([lease for _, lease in renewed])

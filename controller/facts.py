@@ -6,7 +6,7 @@ from datetime import datetime
 
 from config.roles import Role
 from config.site import AirHandler, Boiler, Building, HeatPump, Point, Site, Zone
-from controller.envelope import CO2_RELEASE_PPM, Facts, Presence
+from controller.envelope import CO2_RELEASE_PPM, FROST_OUTDOOR_DEGC, FROST_ZONE_DEGC, Facts, Presence
 from controller.state import State
 
 
@@ -39,6 +39,11 @@ class Surroundings:
         self._outdoor = tuple(point.id for point in site.by_role(Role.OUTDOOR_TEMPERATURE))
         self._sources: dict[str, list[_Source]] = {}  # by building
         self._sights: dict[str, _Sight] = {}
+        self._zones = [
+            (zone.id, _all(site, Role.ZONE_TEMPERATURE, (zone.id,)), _all(site, Role.OCCUPANCY, (zone.id,)))
+            for building in site.buildings
+            for zone in building.zones
+        ]
         self._least_of: dict[tuple[str, ...], float | None] = {}  # at `_least_at`: many points ask for the same
         self._least_at: datetime | None = None
         for building in site.buildings:
@@ -50,6 +55,20 @@ class Surroundings:
         for point in site.points.values():
             if point.writable:
                 self._sights[point.id] = _sight(site, point)
+
+    def mood(self, now: datetime) -> tuple[object, ...]:
+        """Return what the limits of heating depend on; while it stays equal, what was allowed stays allowed."""
+        value, frost = self._state.value, FROST_ZONE_DEGC
+        found: list[object] = []
+        for zone, temperatures, people in self._zones:
+            degc = self._least(temperatures, now)
+            seen = any((value(name, now) or 0.0) > 0 for name in people)
+            found.append((self._occupied(zone, now), seen, degc is not None and degc < frost))
+        outdoor = self._least(self._outdoor, now)
+        found.append(None if outdoor is None else outdoor < FROST_OUTDOOR_DEGC)
+        for sources in self._sources.values():
+            found += [value(name, now) for s in sources for name in (s.enable, s.fault) if name is not None]
+        return tuple(found)
 
     def facts(
         self,

@@ -74,6 +74,11 @@ class Holding:
         return None if self.winner is None else self.winner.request.source
 
     @property
+    def idle(self) -> bool:
+        """Whether nothing is asked and nothing held."""
+        return not self.requests and not self.holds and self.wanted is None
+
+    @property
     def automatic(self) -> bool:
         """Whether a program asks, or nobody."""
         return self.winner is None or self.winner.request.source.automatic
@@ -93,10 +98,11 @@ class Holding:
             return None
         if self.target is None and self.holds:
             return Work.GIVE
-        # Under a stronger hand a write would change nothing now, and surprise when the hand lets go.
-        free = not self.maybe and not self.foreign and not taken(self.back, self.slot)
-        if self.target is not None and free and not same(self.point, self.target, self.ours):
-            return Work.WRITE
+        if self.target is not None and not same(self.point, self.target, self.ours):
+            # Under a stronger hand a write would change nothing now, and surprise when the hand lets go.
+            free = not self.maybe and not self.foreign and not taken(self.back, self.slot)
+            if free:
+                return Work.WRITE
         return Work.LOOK if self.look else None
 
     def values_since(self, begin: datetime) -> tuple[float, ...]:

@@ -78,8 +78,8 @@ def tolerance(point: Point) -> float:
 
 def same(point: Point, a: float | None, b: float | None) -> bool:
     """Whether two values of a point are the same to the device; None equals only None."""
-    if a is None or b is None:
-        return a is b
+    if a is None or b is None or a == b:
+        return a == b
     return abs(a - b) <= tolerance(point)
 
 

@@ -1,7 +1,8 @@
 """One device's wire: keep the intent, write, read back, keep the result; hand back; look."""
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol
@@ -52,7 +53,7 @@ class Desk:
     lease: timedelta
     controls: bool  # False = advisory mode: look, but change nothing except what an old lease left behind
     may_write: Callable[[Holding], bool]
-    settled: Callable[[Iterable[Holding]], None]  # told when a line has learned something
+    settled: Callable[[Collection[Holding]], None]  # told when a line has learned something
     fenced: Callable[[int], Awaitable[None]]  # told the epoch that was overruled
     store_failed: Callable[[StoreError], None]
 
@@ -161,19 +162,30 @@ class Wire:
                 value = order.command.value
                 entries.append(record.written(holding, now, old=order.old, new=value, result=result))
                 desk.outcomes.publish(record.outcome(holding, now, value=value, result=result))
-        await desk.leases.answer(results, drop=[order.holding.point.id for order in drop])
+        gone = [order.holding.point.id for order in drop]
+        await self._together(desk.leases.answer(results, drop=gone), desk.audit.record(*entries))
         if former:
             await desk.leases.take_many(former)
-        await desk.audit.record(*entries)
+
+    async def _together(self, leases: Coroutine[None, None, None], audit: Coroutine[None, None, None]) -> None:
+        """Bring both to disk in one commit. Raises Fenced or StoreError."""
+        failed: BaseException | None = None
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(leases, name=f"{self.device.id}:leases")
+                tasks.create_task(audit, name=f"{self.device.id}:audit")
+        except* StoreError as group:
+            fenced = group.subgroup(Fenced)
+            failed = (group if fenced is None else fenced).exceptions[0]
+        if failed is not None:
+            raise failed
 
     async def give(self, holdings: Sequence[Holding], reason: str = "") -> None:
         """Hand points back and read them; what is not proven free stays leased."""
         left, entries = await self._withdraw(holdings, reason)
         gone = [h.point.id for h in holdings if h.point.id not in left]
         try:
-            if gone:
-                await self._desk.leases.drop(*gone)
-            await self._desk.audit.record(*entries)
+            await self._together(self._desk.leases.drop(*gone), self._desk.audit.record(*entries))
         except Fenced:
             raise
         except StoreError as error:  # the device is free, which matters more
