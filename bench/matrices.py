@@ -67,9 +67,8 @@ class Matrices:
         self._add(row["air"], air, 1.0)
         self._add(row["air"][:, 1:], air[:, :-1], -values.keep[:, None])
         self._add(row["air"][:, 1:], mass[:, :-1], -values.mass[:, None])
-        for zone, beside in enumerate(structure.neighbours):
-            for other in beside:
-                self._add(row["air"][zone, 1:], air[other, :-1], -values.beside[zone])
+        for rate, (zone, other) in zip(values.beside, structure.links, strict=True):
+            self._add(row["air"][zone, 1:], air[other, :-1], -rate)
         self._add(row["air"], heat, -values.heat[:, None])
         self._add(row["fabric"], mass[:, 1:], 1.0)
         self._add(row["fabric"], mass[:, :-1], values.mass_rate[:, None] - 1.0)

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from scipy.optimize import lsq_linear
 from scipy.signal import lfilter
 
+from optimiser.structure import mutual
+
 Floats = NDArray[np.float64]
 
 DAY = timedelta(days=1)
@@ -23,7 +25,7 @@ class History:
     """Means over steps, oldest first, NaN where unknown; series are (steps,) or (steps, zones)."""
 
     step: timedelta
-    neighbours: tuple[tuple[int, ...], ...]  # by zone, as column numbers
+    neighbours: tuple[tuple[int, ...], ...]  # by zone, as column numbers; made mutual
     local_step: NDArray[np.int64]  # number of each step within its local day
     temperature_degc: Floats  # (steps, zones)
     outdoor_degc: Floats
@@ -42,6 +44,7 @@ class History:
                 raise ValueError(f"{name} must have {steps} steps")
         if len(self.neighbours) != zones:
             raise ValueError(f"neighbours must be given for all {zones} zones")
+        object.__setattr__(self, "neighbours", mutual(self.neighbours))
 
     @property
     def day_steps(self) -> int:

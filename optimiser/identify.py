@@ -5,7 +5,7 @@ once), because a fit of single steps follows the sensor's quantisation and not t
 fitting logarithms, and near the prior by a weak ridge where the data do not speak. What is left by time of day becomes
 the offset profile, and a second fit follows.
 
-What one zone gains from its neighbours they must lose: every link has one and the same conductance for the whole
+What one zone gains from its neighbours they must lose: every link has one and the same conductance in the whole
 building, so a zone's neighbour coefficient follows from its heat coefficient. Fitted freely, the two ends of a link
 disagree, and an optimiser heats one room to draw more out of it next door than it put in.
 """
@@ -35,8 +35,6 @@ OFFSET_LIMIT = 0.5  # of the drift that a fully open emitter causes
 OUTLIER_K = 3.0
 LARGEST_RATE = 0.9  # of one step, all couplings together
 DISTURBANCE_LIMIT_K = 0.15  # per step
-CONDUCTANCES = (0.03, 0.06, 0.12, 0.25, 0.5)  # kW/K of a link, tried in turn
-TRIAL_ROUNDS = 5
 CONDUCTANCES = (0.03, 0.06, 0.12, 0.25, 0.5)  # kW/K of a link, tried in turn
 TRIAL_ROUNDS = 5
 

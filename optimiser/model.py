@@ -41,13 +41,15 @@ def build(structure: Structure) -> Any:
 def _zones(model: Any, structure: Structure) -> list[Any]:
     """Two states a zone (see `ZoneModel`), and a band that may be left at a price."""
     theta, zones, steps = model.theta, model.Z, model.K
-    for name in ("keep", "mass", "beside", "heat", "mass_rate", "mass_first", "max_heat"):
+    for name in ("keep", "mass", "heat", "mass_rate", "mass_first", "max_heat"):
         setattr(theta, name, pyo.Var(zones))
     for name in ("near_low", "far_low", "near_high", "far_high", "end_temperature", "end_mass"):
         setattr(theta, name, pyo.Var(zones))
     for name in ("drive", "low", "high"):
         setattr(theta, name, pyo.Var(zones, steps))
     theta.near_width = pyo.Var()
+    theta.beside = pyo.Var(range(len(structure.links)))
+    link = {pair: number for number, pair in enumerate(structure.links)}
     model.temperature = pyo.Var(zones, steps)
     model.mass = pyo.Var(zones, steps)
     model.heat = pyo.Var(zones, steps, within=pyo.NonNegativeReals)
@@ -58,7 +60,7 @@ def _zones(model: Any, structure: Structure) -> list[Any]:
         if k == 0:  # the known start is part of `drive`
             return m.temperature[z, 0] - theta.heat[z] * m.heat[z, 0] == theta.drive[z, 0]
         beside = structure.neighbours[z]
-        coupling = sum(theta.beside[z] * m.temperature[n, k - 1] for n in beside) if beside else 0.0
+        coupling = sum(theta.beside[link[z, n]] * m.temperature[n, k - 1] for n in beside)
         return (
             m.temperature[z, k]
             - theta.keep[z] * m.temperature[z, k - 1]

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from optimiser.problem import Problem
 from optimiser.structure import Structure
+from optimiser.thermal import coefficients
 
 Floats = NDArray[np.float64]
 
@@ -35,7 +36,7 @@ class Numbers:
     keep: Floats
     mass: Floats
     neighbour: Floats
-    beside: Floats  # neighbour coupling / number of neighbours
+    beside: Floats  # coupling of each link of the structure
     heat: Floats
     mass_rate: Floats
     drive: Floats  # K per step from weather, people, gains; the known start is in step 0
@@ -87,20 +88,18 @@ def numbers(problem: Problem, structure: Structure) -> Numbers:
     drive = _rows([zone.gain_k for zone in zones], problem, "gain")
     drive = drive + models[:, 0:1] * outdoor + models[:, 4:5] * solar
     drive += models[:, 5:6] * _rows([zone.people for zone in zones], problem, "people")
-    outdoor_rate, mass, neighbour, heat, _, _, mass_rate = models.T
-    count = np.array([len(beside) for beside in structure.neighbours])
-    neighbour = np.where(count > 0, neighbour, 0.0)
-    beside_rate = neighbour / np.maximum(count, 1)
+    outdoor_rate, mass, _, heat, _, _, mass_rate = models.T
+    joined = coefficients([zone.model for zone in zones], structure.neighbours)
+    neighbour, rates = joined.neighbour, joined.neighbour[:, None] * joined.beside
     keep = 1.0 - outdoor_rate - mass - neighbour
-    beside = np.array([state[list(places), 0].sum() for places in structure.neighbours])
-    drive[:, 0] += keep * state[:, 0] + mass * state[:, 1] + beside_rate * beside
+    drive[:, 0] += keep * state[:, 0] + mass * state[:, 1] + rates @ state[:, 0]
     air = np.where(heat > 0, hours / np.maximum(heat, 1e-9), 0.0)
     return Numbers(
         hours=hours,
         keep=keep,
         mass=mass,
         neighbour=neighbour,
-        beside=beside_rate,
+        beside=np.array([rates[link] for link in structure.links]),
         heat=heat,
         mass_rate=mass_rate,
         drive=drive,

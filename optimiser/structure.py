@@ -1,5 +1,6 @@
 """What shape a Problem has: everything that, when it changes, means another model must be compiled."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from optimiser.problem import Problem
@@ -13,11 +14,29 @@ class Structure:
     """
 
     zones: tuple[str, ...]
-    neighbours: tuple[tuple[int, ...], ...]  # by zone, indices into `zones`; empty = nobody next door
+    neighbours: tuple[tuple[int, ...], ...]  # by zone, indices into `zones`, mutual; empty = nobody next door
     steps: int
     heat_pump: bool
     boiler: bool
     tank: bool  # only with a heat pump, which alone charges it
+
+    @property
+    def links(self) -> tuple[tuple[int, int], ...]:
+        """Every zone with each of its neighbours."""
+        return tuple((own, other) for own, places in enumerate(self.neighbours) for other in places)
+
+
+def mutual(neighbours: Sequence[Iterable[int]]) -> tuple[tuple[int, ...], ...]:
+    """Return the neighbours with every link known at both of its ends: a wall has two sides.
+
+    A link known to one end only would be a source of heat.
+    """
+    sides = [set(places) - {own} for own, places in enumerate(neighbours)]
+    for own, places in enumerate(neighbours):
+        for place in places:
+            if place != own:
+                sides[place].add(own)
+    return tuple(tuple(sorted(side)) for side in sides)
 
 
 def structure_of(problem: Problem) -> Structure:
@@ -33,10 +52,7 @@ def structure_of(problem: Problem) -> Structure:
         raise ValueError(f"zone {twice[0]} appears more than once in the problem")
     if not zones or problem.steps < 2:
         raise ValueError("a problem needs at least one zone and two steps")
-    neighbours = tuple(
-        tuple(dict.fromkeys(index[name] for name in zone.neighbours if name in index and name != zone.id))
-        for zone in problem.zones
-    )
+    neighbours = mutual([[index[name] for name in zone.neighbours if name in index] for zone in problem.zones])
     return Structure(
         zones=zones,
         neighbours=neighbours,

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optimiser.problem import ZoneModel
+from optimiser.structure import mutual
 
 Floats = NDArray[np.float64]
 
@@ -67,18 +68,27 @@ class Inputs:
 
 
 def coefficients(models: Sequence[ZoneModel], neighbours: Sequence[Sequence[int]]) -> Coefficients:
-    """Return the arrays of these models; `neighbours` gives indices by zone, and nobody means no coupling."""
+    """Return the arrays of these models; `neighbours` gives indices by zone, and nobody means no coupling.
+
+    A link conducts the same from both of its ends, whatever the two models say: the mean of both, each by its own
+    heat capacity. Otherwise a plan could draw more heat out of one room than it put into the next.
+    """
     count = len(models)
-    beside = np.zeros((count, count))
-    for own, places in enumerate(neighbours):
+    heat = np.array([model.heat_k_per_kw for model in models])
+    usable = np.maximum(heat, 0.0)
+    conductance = np.zeros((count, count))  # K per step and K, over the zone's K per step and kW
+    for own, places in enumerate(mutual(neighbours)):
         for place in places:
-            beside[own, place] = 1.0 / len(places)
-    coupled = beside.sum(axis=1) > 0
+            if usable[own] > 0 and usable[place] > 0:
+                conductance[own, place] = models[own].neighbour / len(places) / usable[own]
+    rates = 0.5 * (conductance + conductance.T) * usable[:, None]
+    neighbour = rates.sum(axis=1)
+    beside = rates / np.where(neighbour > 0, neighbour, 1.0)[:, None]
     return Coefficients(
         outdoor=np.array([model.outdoor for model in models]),
         mass=np.array([model.mass for model in models]),
-        neighbour=np.where(coupled, np.array([model.neighbour for model in models]), 0.0),
-        heat=np.array([model.heat_k_per_kw for model in models]),
+        neighbour=neighbour,
+        heat=heat,
         solar=np.array([model.solar_k_per_kw_m2 for model in models]),
         people=np.array([model.people_k for model in models]),
         mass_rate=np.array([model.mass_rate for model in models]),

@@ -21,9 +21,9 @@ def test_a_problem_is_as_long_as_its_weather() -> None:
     assert problem(steps=12).steps == 12
 
 
-def test_neighbours_that_are_not_in_the_problem_are_left_out() -> None:
+def test_neighbours_are_mutual_and_of_the_problem() -> None:
     zones = (zone("a", neighbours=("b", "cellar", "a", "b")), zone("b"))
-    assert structure_of(problem(zones)).neighbours == ((1,), ())
+    assert structure_of(problem(zones)).neighbours == ((1,), (0,))
 
 
 def test_a_tank_without_a_heat_pump_is_no_tank() -> None:

@@ -83,6 +83,20 @@ def test_weather_of_one_run_is_shared_by_many_starts() -> None:
     assert found[:, 0] == pytest.approx(found[:, 2])
 
 
+def test_what_one_room_gains_from_the_next_that_one_loses() -> None:
+    """Also where the models disagree, and where only one of them names the other."""
+    rooms = [
+        replace(MODEL, outdoor=0.0, mass=0.0, neighbour=0.08, heat_k_per_kw=0.2),
+        replace(MODEL, outdoor=0.0, mass=0.0, neighbour=0.01, heat_k_per_kw=0.05),
+        replace(MODEL, outdoor=0.0, mass=0.0, neighbour=0.02, heat_k_per_kw=0.1),
+    ]
+    capacity = np.array([1 / 0.2, 1 / 0.05, 1 / 0.1])
+    begin = np.array([24.0, 16.0, 20.0])
+    found = predict(coefficients(rooms, [(1, 2), (), ()]), begin, begin, inputs(400, 3))
+    assert found @ capacity == pytest.approx(np.full(400, begin @ capacity))
+    assert found[-1] == pytest.approx(np.full(3, begin @ capacity / capacity.sum()), abs=0.1)
+
+
 def test_a_zone_without_neighbours_feels_none() -> None:
     assert coefficients([MODEL], [()]).neighbour.tolist() == [0.0]
 
