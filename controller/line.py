@@ -108,9 +108,9 @@ class Line:
             await self._wire.give(due[Work.GIVE])
         if due[Work.WRITE]:
             await self._wire.write(due[Work.WRITE])
-        for holding in due[Work.LOOK]:
+        for holding in due[Work.LOOK][:1]:  # one at a time: a command that comes meanwhile goes first
             await self._wire.look(holding)
-        touched = [holding for some in due.values() for holding in some]
+        touched = [*due[Work.GIVE], *due[Work.WRITE], *due[Work.LOOK][:1]]
         self._desk.settled(touched)
         return bool(touched)
 

@@ -128,6 +128,9 @@ class Wire:
             holding = order.holding
             if not order.sent:
                 continue
+            if not self._desk.may_write(holding):  # about to be handed back, which must not wait
+                order.result = Result.UNKNOWN
+                continue
             try:
                 back = await self.link.read_back(holding.point, holding.slot)
             except DriverError as error:
@@ -221,6 +224,10 @@ class Wire:
         return list(failed), entries
 
     async def _look_given(self, holding: Holding) -> tuple[Result, str]:
+        if holding.back is not None and holding.back.array is None:  # nothing to be seen; waiting would delay the rest
+            holding.given()
+            holding.lease, holding.look = None, True
+            return Result.APPLIED, ""
         try:
             back = await self.link.read_back(holding.point, holding.slot)
         except DriverError as error:

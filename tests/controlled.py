@@ -69,6 +69,7 @@ class FieldDriver(Driver):
         self.box, self.clock = box, clock
         self.asked = [] if asked is None else asked
         self.delay_s = 0.0
+        self.back_delay_s = 0.0  # a device that is slow to report what it did
         self.has_arrays = True
         self.pushed: asyncio.Queue[Reading] = asyncio.Queue()
 
@@ -114,6 +115,7 @@ class FieldDriver(Driver):
 
     async def read_back(self, point: Point, priority: Priority) -> ReadBack:
         await self._answer(f"back {point.id.split('.')[1]}")
+        await asyncio.sleep(self.back_delay_s)
         obj = self.box.objects[point.id]
         if not self.has_arrays:
             return ReadBack(present=obj.value, slot=None)

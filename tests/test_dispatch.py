@@ -517,6 +517,28 @@ async def test_release_all_gives_up_after_five_seconds(bench: Bench) -> None:
         assert bench.clock.now() - begun == timedelta(seconds=5)
 
 
+async def test_handing_back_does_not_wait_for_devices_that_are_slow_to_report(clock: Clock) -> None:
+    bench = Bench(clock)
+    points = [f"b.hall.light{n}" for n in range(10)]
+    bench.site = small_site(
+        {"zones": [ZONES[2] | {"id": point} for point in points]}, control={"mode": "control", "change_share": 1}
+    )
+    bench.field, bench.state = field_of(bench.site), State(bench.site)
+    bench.links = {"zones": Link(bench.site.devices[0])}
+    bench.has_arrays = False
+    bench.dispatch = bench.make_dispatch()
+    async with running(bench) as dispatch:
+        bench.drivers["zones"].back_delay_s = 2.0
+        dispatch.submit(*(bench.wish(point, 40.0, Source.MANUAL) for point in points))
+        await asyncio.sleep(1)
+        assert [bench.slot(point) for point in points] == [40.0] * 10  # all are written before one is read
+        begun = clock.now()
+        assert await dispatch.release_all("stop") == []
+        assert [bench.slot(point) for point in points] == [None] * 10
+        assert clock.now() - begun < timedelta(seconds=2)
+        assert bench.leases.rows == {}
+
+
 async def test_two_hundred_points_are_free_within_five_seconds(clock: Clock) -> None:
     bench = Bench(clock)
     points = [ZONES[2] | {"id": f"b.hall.light{n}"} for n in range(200)]
