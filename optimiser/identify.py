@@ -37,6 +37,7 @@ LARGEST_RATE = 0.9  # of one step, all couplings together
 DISTURBANCE_LIMIT_K = 0.15  # per step
 CONDUCTANCES = (0.03, 0.06, 0.12, 0.25, 0.5)  # kW/K of a link, tried in turn
 TRIAL_ROUNDS = 5
+TRIAL_SHARE = 5  # one day in so many; odd, so that all times of day are among them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,12 +103,13 @@ def _linked(data: Grid, days: Windows, centre: Floats, history: History) -> tupl
     count = np.array([len(places) for places in history.neighbours], dtype=float)
     offset = np.zeros((history.day_steps, len(count)))
     trials = []
+    fewer = days.thinned(TRIAL_SHARE)
     for conductance in CONDUCTANCES if count.any() else CONDUCTANCES[:1]:
-        search = _Search(data=data, days=days, centre=centre, links=conductance * count)
+        search = _Search(data=data, days=fewer, centre=centre, links=conductance * count)
         logs, loss = search.descend(search.inside(centre), offset, TRIAL_ROUNDS)
         trials.append((float(loss.sum()), search, logs))
     _, search, logs = min(trials, key=lambda trial: trial[0])
-    return search, logs
+    return replace(search, days=days), logs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

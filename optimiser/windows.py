@@ -26,6 +26,20 @@ class Windows:
     beside: Floats
     slot: NDArray[np.int64]
 
+    def thinned(self, every: int) -> "Windows":
+        """Return one start out of `every`."""
+        return Windows(
+            first=self.first[::every],
+            truth=self.truth[:, ::every],
+            weight=self.weight[:, ::every],
+            outdoor=self.outdoor[:, ::every],
+            solar=self.solar[:, ::every],
+            people=self.people[:, ::every],
+            heat=self.heat[:, ::every],
+            beside=self.beside[:, ::every],
+            slot=self.slot[:, ::every],
+        )
+
 
 def windows(data: Grid, day: int, *, first: int) -> Windows:
     steps = len(data.temperature)
