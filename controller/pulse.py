@@ -1,5 +1,6 @@
 """The heartbeat to the building: a counter on a point that its own controls watch."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -44,6 +45,7 @@ class Pulse:
     async def run(self) -> None:
         """Beat until cancelled. A device that cannot be reached now is told at the next beat."""
         count = 0
+        await self._first_contact()
         while True:
             count = (count + 1) % MODULUS
             for holding, line in self._holdings:
@@ -59,6 +61,15 @@ class Pulse:
                 except DriverError as error:
                     log.debug("%s: %s", holding.point.id, error)
             await self._clock.sleep_until(next_tick(self._clock.now(), BEAT))
+
+    async def _first_contact(self) -> None:
+        """Wait for the lines, so that the first beat is not put off; not for ever."""
+        try:
+            async with asyncio.timeout(BEAT.total_seconds()):
+                for _, line in self._holdings:
+                    await line.wait_known()
+        except TimeoutError:
+            log.debug("the heartbeat begins without some device")
 
     def settle(self) -> None:
         """Have the slots handed back if we may not beat any more."""
