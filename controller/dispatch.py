@@ -23,7 +23,7 @@ from controller.state import State
 from controller.store.base import StoreError
 from controller.supervisor import DeviceEvent, Link, next_tick
 from controller.wire import Desk, Leases
-from drivers.base import Command, priority
+from drivers.base import Command, ReadBack, priority
 from drivers.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -161,6 +161,10 @@ class Dispatch:
     def status(self) -> Mapping[str, PointStatus]:
         """Who holds each writable point and why, in order of the site file."""
         return {name: holding.status() for name, holding in self._holdings.items()}
+
+    def back(self, point: str) -> ReadBack | None:
+        """What the device said at the last look; None before the first. Raises KeyError."""
+        return self._holdings[point].back
 
     def held(self) -> Mapping[str, float]:
         """Points that the optimiser cannot move, with the values they have: held by a stronger hand or by a person."""
