@@ -38,15 +38,18 @@ class _Server(Amqtt):  # type: ignore[misc]  # amqtt is not typed for us
             del self._open[writer]
 
     async def shutdown(self) -> None:
-        await super().shutdown()
+        giving_up = asyncio.get_running_loop().call_later(GOODBYE_S, self._abort)
         try:
-            async with asyncio.timeout(GOODBYE_S):
-                while self._open:
-                    await asyncio.sleep(GOODBYE_S / 100)
-        except TimeoutError:
-            for writer in list(self._open):
-                writer.transport.abort()
+            await super().shutdown()
+            while self._open:
+                await asyncio.sleep(GOODBYE_S / 100)
+        finally:
+            giving_up.cancel()
         await asyncio.sleep(0)  # a closed transport lets go of its socket in the next turn
+
+    def _abort(self) -> None:
+        for writer in list(self._open):
+            writer.transport.abort()
 
     async def _session_monitor(self) -> None:
         """Sessions here are few and end with the process; connecting anew replaces an old one anyway."""
@@ -67,6 +70,12 @@ class Broker:
     @property
     def is_running(self) -> bool:
         return self._server is not None
+
+    @property
+    def clients(self) -> list[str]:
+        """Who is connected, by name."""
+        sessions = {} if self._server is None else self._server.sessions
+        return [name for name, (session, _) in sessions.items() if session.transitions.is_connected()]
 
     async def start(self) -> None:
         """Serve; raises OSError if the port is taken. Nothing happens if it runs already."""

@@ -91,7 +91,7 @@ def _number(value: float) -> float | None:
     """Give whole numbers without a point; what is not a number becomes null."""
     if not math.isfinite(value):
         return None
-    rounded = round(value, 4)
+    rounded = round(float(value), 4)
     return int(rounded) if rounded.is_integer() else rounded
 
 
@@ -160,8 +160,8 @@ class MqttDevice:
         self.connections += 1
         try:
             if self._commands:
-                await client.subscribe([(topic, 1) for topic in self._commands])
-            await client.publish(self.availability, "online", qos=1, retain=True)
+                await client.listen(dict.fromkeys(self._commands, 1))
+            await client.send(self.availability, "online", qos=1, retain=True)
             self._due = {name: None for name, topic in self._topics.items() if not topic.is_telemetry}
             self._next = self._clock.now().replace(second=0, microsecond=0) + MINUTE + TICK_OFFSET
             while self._device.reachable and not self._lost:
@@ -170,7 +170,7 @@ class MqttDevice:
         finally:
             if not self._lost:
                 with suppress(aiomqtt.MqttError):
-                    await client.publish(self.availability, "offline", qos=1, retain=True)
+                    await client.send(self.availability, "offline", qos=1, retain=True)
             await client.close()
 
     async def _send_due(self, client: Client) -> None:
@@ -179,7 +179,7 @@ class MqttDevice:
             del self._due[name]
             topic = self._topics[name]
             live = topic.is_telemetry
-            await client.publish(name, topic.payload(self._clock), qos=0 if live else 1, retain=not live)
+            await client.send(name, topic.payload(self._clock), qos=0 if live else 1, retain=not live)
 
     async def _wait(self) -> None:
         """Return when something changed, or with the next minute."""

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,14 @@ TOWNHALL = Path(__file__).parent.parent / "config" / "examples" / "townhall.yaml
 PORT = 47893  # the tests' own, so that a demo may run beside them
 
 
+@cache
+def _site() -> Site:
+    return load_site(TOWNHALL)
+
+
 def townhall(**options: Any) -> Site:
     """The town hall's MQTT devices, at the tests' port, with more options if wished."""
-    site = load_site(TOWNHALL)
+    site = _site()
     devices = tuple(
         device.model_copy(update={"options": {**device.options, "port": PORT, **options}})
         for device in site.devices

@@ -39,9 +39,9 @@ async def test_messages_go_from_client_to_client_in_no_time_and_in_order() -> No
     async with Broker(port=PORT):
         client = peer.client()
         await client.open()
-        await client.subscribe("a/+", 1)
+        await client.listen({"a/+": 1})
         for number in range(200):
-            await client.publish("a/b", str(number), qos=number % 2)
+            await client.send("a/b", str(number), qos=number % 2)
         assert loop.time() == 0
         await asyncio.sleep(1)
         await client.close()
@@ -54,9 +54,9 @@ async def test_retained_messages_greet_a_new_subscriber() -> None:
     async with Broker(port=PORT):
         client = peer.client()
         await client.open()
-        await client.publish("a/b", "first", qos=1, retain=True)
-        await client.publish("a/b", "newest", qos=1, retain=True)
-        await client.subscribe("a/b", 1)
+        await client.send("a/b", "first", qos=1, retain=True)
+        await client.send("a/b", "newest", qos=1, retain=True)
+        await client.listen({"a/b": 1})
         await asyncio.sleep(1)
         await client.close()
     assert peer.heard == [("a/b", b"newest", True)]
@@ -67,7 +67,7 @@ async def test_the_will_of_a_lost_client_is_carried_out() -> None:
     async with Broker(port=PORT):
         watching, mortal = watcher.client(), Peer().client(will=aiomqtt.Will("a/here", "offline", qos=1, retain=True))
         await watching.open()
-        await watching.subscribe("a/here", 1)
+        await watching.listen({"a/here": 1})
         await mortal.open()
         mortal.abandon()
         await asyncio.sleep(1)
@@ -80,19 +80,19 @@ async def test_a_stopped_broker_drops_its_clients_and_forgets_what_it_kept() -> 
     async with Broker(port=PORT) as broker:
         client = peer.client()
         await client.open()
-        await client.publish("a/b", "kept", qos=1, retain=True)
+        await client.send("a/b", "kept", qos=1, retain=True)
         await broker.stop()
         await asyncio.sleep(1)
         assert not broker.is_running
         assert len(peer.lost) == 1
         with pytest.raises(aiomqtt.MqttError):
-            await client.publish("a/b", "nobody there", qos=1)
+            await client.send("a/b", "nobody there", qos=1)
         with pytest.raises(aiomqtt.MqttError, match="refused"):
             await peer.client().open()
         await broker.start()
         again = peer.client()
         await again.open()
-        await again.subscribe("a/b", 1)
+        await again.listen({"a/b": 1})
         await asyncio.sleep(1)
         await again.close()
     assert peer.heard == []
@@ -106,12 +106,12 @@ async def test_stopping_in_the_middle_of_traffic_leaves_nothing_behind(caplog: p
         clients = [peer.client() for _ in range(3)]
         for client in clients:
             await client.open()
-            await client.subscribe("a/#", 1)
+            await client.listen({"a/#": 1})
 
         async def chatter(client: Client) -> None:
             with contextlib.suppress(aiomqtt.MqttError):
                 while True:
-                    await client.publish("a/b", "x" * 100, qos=1, timeout=1)
+                    await client.send("a/b", "x" * 100, qos=1)
                     await asyncio.sleep(0)
 
         async with asyncio.TaskGroup() as tasks:
@@ -168,10 +168,10 @@ def test_a_paced_broker_answers_as_fast_as_the_machine_allows() -> None:
         async with Broker(port=PORT):
             client = peer.client()
             await client.open()
-            await client.subscribe("a/b", 1)
+            await client.listen({"a/b": 1})
             begun = loop.time()
             for _ in range(20):
-                await client.publish("a/b", "x", qos=1)
+                await client.send("a/b", "x", qos=1)
                 await asyncio.sleep(0.1)
             took = loop.time() - begun
             await client.close()

@@ -1,21 +1,27 @@
 """aiomqtt with its gaps closed, for our connection and for the simulated devices alike.
 
-Messages are handed over where they arrive instead of through a queue with a task each; a connection attempt that is
-cancelled or times out leaves nothing behind; a client wakes when its keep-alive is due, not every second; a dead
-broker is noticed within 1.5 keep-alives. The only file that touches private attributes of aiomqtt.
+Messages are handed over where they arrive instead of through a queue with a task each. A connection attempt that is
+cancelled or times out leaves nothing behind, and no cancellation is lost: aiomqtt waits with `asyncio.wait_for`, which
+in Python 3.11 swallows one that comes together with the answer. Who waits for an answer learns at once that the
+connection is gone. A client wakes when its keep-alive is due, not every second, and notices a dead broker within 1.5
+keep-alives. The only file that touches private attributes of aiomqtt.
 """
 
 import asyncio
 import logging
+import math
 import socket
 import ssl
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, TypeVar
 
 import aiomqtt
 import paho.mqtt.client as paho
 
-CONNECT_S = 5.0  # for the TCP and TLS handshakes, and as long again for the broker's word of welcome
+T = TypeVar("T")
+CONNECT_S = 10.0  # for the handshakes of TCP and TLS and the broker's word of welcome
+ANSWER_S = 5.0  # for the broker to acknowledge
+REFUSED = 0x80  # MQTT 3.1.1 clause 3.9.3: failure
 IN_FLIGHT = 32  # messages on their way at once; more wait their turn
 NODELAY = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # Nagle's rule holds an acknowledgement for 40 ms
 
@@ -24,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 class Client(aiomqtt.Client):
-    """One connection, used once: `await open()`, then `publish` and `subscribe`, then `await close()`.
+    """One connection, used once: `await open()`, then `send` and `listen`, then `await close()`.
 
     `deliver` is called for each message, `lost` once when an open connection ends by itself; neither may wait.
     `keepalive` is in seconds, 0 for none.
@@ -54,36 +60,60 @@ class Client(aiomqtt.Client):
             will=will,
             clean_session=identifier is None,  # a nameless client has nothing to come back to
             keepalive=int(keepalive * 0.7),  # paho asks after one of its own, and gives up after another
-            timeout=CONNECT_S,
+            timeout=math.inf,  # the waits here have time-outs of their own
             max_concurrent_outgoing_calls=IN_FLIGHT,
             socket_options=(NODELAY,),
             logger=log,
         )
         self.pending_calls_threshold = 2 * IN_FLIGHT
-        self._client.connect_timeout = CONNECT_S
+        self._client.connect_timeout = CONNECT_S / 2
         self._deliver, self._lost = deliver, lost
         self._is_abandoned = False
+        self._waits: dict[asyncio.Timeout, None] = {}  # an ordered set: who waits for an answer
         self.delivering: str | None = None  # topic whose message `deliver` is at; left standing if it raised
 
     async def open(self) -> None:
-        """Connect; raises aiomqtt.MqttError (OSError for files) and then leaves nothing behind."""
+        """Connect; raises aiomqtt.MqttError and then leaves nothing behind."""
         try:
-            await self.__aenter__()
+            await self._within(CONNECT_S, self.__aenter__())
         except BaseException:
             self.abandon()
             raise
         self._disconnected.add_done_callback(self._ended)
 
     async def close(self) -> None:
-        """Say goodbye and disconnect, in at most CONNECT_S."""
+        """Disconnect in order, in at most ANSWER_S."""
         self._disconnected.remove_done_callback(self._ended)
         try:
-            await self.__aexit__(None, None, None)
+            await self._within(ANSWER_S, self.__aexit__(None, None, None))
         except aiomqtt.MqttError as error:
             log.debug("closing: %s", error)
         finally:
             self.abandon()
         await self.settled()
+
+    async def send(self, topic: str, payload: str | bytes, *, qos: int = 1, retain: bool = False) -> None:
+        """Return once the broker has acknowledged (QoS 1) or it is sent (QoS 0); raises aiomqtt.MqttError."""
+        await self._within(ANSWER_S, self.publish(topic, payload, qos=qos, retain=retain))
+
+    async def listen(self, topics: Mapping[str, int]) -> frozenset[str]:
+        """Subscribe to topics with their QoS; returns those refused to us. Raises aiomqtt.MqttError."""
+        granted = await self._within(ANSWER_S, self.subscribe(list(topics.items())))
+        codes = [code if isinstance(code, int) else code.value for code in granted]
+        return frozenset(topic for topic, code in zip(topics, codes, strict=True) if code >= REFUSED)
+
+    async def _within(self, seconds: float, call: Coroutine[Any, Any, T]) -> T:
+        """Wait for an answer, as long as there can be one."""
+        try:
+            async with asyncio.timeout(seconds) as wait:
+                self._waits[wait] = None
+                try:
+                    return await call
+                finally:
+                    del self._waits[wait]
+        except TimeoutError:
+            gone = self._disconnected.done()
+            raise aiomqtt.MqttError("connection lost" if gone else f"no answer in {seconds:g} s") from None
 
     def abandon(self) -> None:
         """Drop the connection without a word, even while it is being made. Call it in the loop."""
@@ -98,6 +128,8 @@ class Client(aiomqtt.Client):
     def _ended(self, ended: "asyncio.Future[None]") -> None:
         reason = None if ended.cancelled() else ended.exception()
         self.abandon()
+        for wait in self._waits:
+            wait.reschedule(self._loop.time())
         self._lost(self, reason)
 
     def _drop(self) -> None:

@@ -5,14 +5,13 @@ who used it is told at once when it goes.
 """
 
 import asyncio
-import math
 import os
 import random
 import ssl
 from collections import Counter
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol
 
 import aiomqtt
 from aiomqtt.exceptions import MqttConnectError
@@ -21,10 +20,7 @@ from drivers.base import NotReachable, Reading
 from drivers.mqtt.client import Client
 from drivers.mqtt.options import Broker
 
-T = TypeVar("T")
 BACKOFF_S = (1.0, 2.0, 4.0, 8.0)  # mean pause between attempts, by failures so far
-ANSWER_S = 5.0  # for the broker to acknowledge
-REFUSED = 0x80  # MQTT 3.1.1 clause 3.9.3: failure
 
 
 class Listener(Protocol):
@@ -51,7 +47,6 @@ class Connection:
         self._failures = 0  # in a row
         self._not_before = 0.0  # loop time of the next attempt
         self._why = f"{self.name}: not connected"
-        self._waits: dict[asyncio.Timeout, None] = {}  # an ordered set: publishes that wait for their answer
 
     @property
     def name(self) -> str:
@@ -93,10 +88,10 @@ class Connection:
                 listeners.append(listener)
         if not topics:
             return frozenset()
-        wanted = list(topics.items())
-        granted = await self._answer(self._up().subscribe(wanted, timeout=math.inf), "subscribing")
-        codes = [code if isinstance(code, int) else code.value for code in granted]
-        return frozenset(topic for (topic, _), code in zip(wanted, codes, strict=True) if code >= REFUSED)
+        try:
+            return await self._up().listen(topics)
+        except aiomqtt.MqttError as error:
+            raise NotReachable(f"{self.name}: subscribing: {error}") from None
 
     def forget(self, listener: Listener) -> None:
         """Deliver nothing to that listener any more. The broker is not asked to stop: reopening asks it to repeat."""
@@ -111,7 +106,10 @@ class Connection:
 
         Nothing is kept for later: a command that comes late may be worse than none, and its sender tries again.
         """
-        await self._answer(self._up().publish(topic, payload, qos=qos, retain=retain, timeout=math.inf), topic)
+        try:
+            await self._up().send(topic, payload, qos=qos, retain=retain)
+        except aiomqtt.MqttError as error:
+            raise NotReachable(f"{self.name}: {topic}: {error}") from None
 
     async def close(self) -> None:
         """Announce that we go, and disconnect."""
@@ -127,23 +125,6 @@ class Connection:
             client, self._client = self._client, None
             if client is not None:
                 await client.close()
-
-    async def _answer(self, call: Coroutine[Any, Any, T], what: str) -> T:
-        """Wait for the broker's answer, as long as there can be one."""
-        generation = self.generation
-        try:
-            async with asyncio.timeout(ANSWER_S) as wait:
-                self._waits[wait] = None
-                try:
-                    return await call
-                finally:
-                    del self._waits[wait]
-        except aiomqtt.MqttError as error:
-            raise NotReachable(f"{self.name}: {what}: {error}") from None
-        except TimeoutError:
-            lost = self._client is None or self.generation != generation
-            why = "connection lost" if lost else f"no answer in {ANSWER_S:g} s"
-            raise NotReachable(f"{self.name}: {what}: {why}") from None
 
     def _up(self) -> Client:
         if self._client is None:
@@ -192,9 +173,6 @@ class Connection:
         self.counts["lost"] += 1
         self._why = f"{self.name}: connection lost: {'closed by the broker' if reason is None else reason}"
         self._pause()
-        now = asyncio.get_running_loop().time()
-        for wait in self._waits:
-            wait.reschedule(now)  # no acknowledgement will come any more
         bug = reason if client.delivering is not None else None
         for listener in list({id(one): one for some in self._topics.values() for one in some}.values()):
             listener.lost(self._why, bug)

@@ -5,6 +5,7 @@ import math
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
+from datetime import datetime
 from typing import Self
 
 from config.site import Point
@@ -62,13 +63,14 @@ class MqttDriver(Driver):
         connection = await self._shared.get(("mqtt", self._options.broker), self._join)
         await connection.open()
         self._begin(connection)
+        opened = self._clock.now()
         topics = dict(self._inbox.topics)
         if self._availability is not None:
             topics.setdefault(self._availability.topic, 1)
         try:
             self._refused = await connection.subscribe(topics, self)
             await self._until(lambda: self._available or self._lost is not None, AVAILABLE_S)
-            await self._until(lambda: self._heard_all() or self._lost is not None, RETAINED_S)
+            await self._until(lambda: self._heard_all(opened) or self._lost is not None, RETAINED_S)
             self._check()
         except BaseException:
             connection.forget(self)
@@ -185,8 +187,9 @@ class MqttDriver(Driver):
         if (why := self._lost or self._offline) is not None:
             raise NotReachable(why)
 
-    def _heard_all(self) -> bool:
-        return all(point in self._inbox.newest for point in self._inbox.maps)
+    def _heard_all(self, since: datetime) -> bool:
+        newest = self._inbox.newest
+        return all((known := newest.get(point)) is not None and known.received >= since for point in self._inbox.maps)
 
     def _open_connection(self) -> Connection:
         if self._connection is None:
