@@ -16,8 +16,10 @@ from controller.gather import Gathered, Gatherer
 from controller.history import STEP
 from controller.hub import Buffer, Hub
 from controller.ladder import Ladder, Trouble
+from controller.naming import Names
 from controller.rules import Now, Rules, merged
 from drivers.clock import Clock
+from optimiser.explain import explain
 from optimiser.problem import Plan, Problem, Status
 from optimiser.shift import shifted
 from optimiser.solve import SolverFailed
@@ -56,6 +58,7 @@ class Planner:
         self._site, self._clock, self._gatherer, self._solver = site, clock, gatherer, solver
         self._rules, self._dispatch, self._ladder = rules, dispatch, ladder
         self._triggers, self._plans, self._optimise = triggers, plans, optimise
+        self._names = Names(site)
         self._failures = 0
         self._number = 0
         self._asked: dict[Source, frozenset[str]] = {}
@@ -170,6 +173,7 @@ class Planner:
         self._failures = 0
         self._ladder.report(Trouble.PLAN_SHIFTED, present=False, text="")
         self._ladder.report(Trouble.SOLVER, present=False, text="")
+        plan = replace(plan, reasons=explain(problem, plan, names=self._names.parts, tz=self._names.tz))
         self.last = (problem, plan)
         return plan
 

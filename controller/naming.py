@@ -1,0 +1,67 @@
+"""What people call the parts and points of a site, and its local time of day."""
+
+from collections import Counter
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from config.roles import Role
+from config.site import Boiler, Building, HeatPump, Plant, Point, Site
+
+_KINDS = {
+    "heat_pump": "Heat pump",
+    "boiler": "Boiler",
+    "tank": "Buffer tank",
+    "circuit": "Heating circuit",
+    "air_handler": "Ventilation",
+    "pv": "Solar panels",
+}
+_ROLES = {
+    Role.HEATING_SETPOINT: "set point",
+    Role.LIGHT_LEVEL: "lights",
+    Role.FAN_SPEED: "fan speed",
+    Role.FLOW_SETPOINT: "flow set point",
+    Role.TANK_SETPOINT: "set point",
+    Role.CAPACITY_LIMIT: "capacity limit",
+    Role.ENABLE: "release to run",
+    Role.ZONE_TEMPERATURE: "temperature",
+    Role.CO2: "CO2",
+    Role.OCCUPANCY: "people",
+}
+
+
+class Names:
+    """Names of one site's zones, plant and points."""
+
+    def __init__(self, site: Site) -> None:
+        self.tz = ZoneInfo(site.timezone)
+        self.parts: dict[str, str] = {}  # by id, zones and plant
+        for building in site.buildings:
+            self.parts |= {zone.id: zone.name or zone.id.replace("_", " ").capitalize() for zone in building.zones}
+        for building in site.buildings:
+            self.parts |= self._plant(building)
+
+    def _plant(self, building: Building) -> dict[str, str]:
+        count = Counter(plant.kind for plant in building.plant)
+        return {
+            plant.id: self._machine(plant) + ("" if count[plant.kind] == 1 else f" {plant.id.replace('_', ' ')}")
+            for plant in building.plant
+        }
+
+    def _machine(self, plant: Plant) -> str:
+        served = [self.parts[name] for name in plant.serves if name in self.parts]
+        if not served or isinstance(plant, HeatPump | Boiler):
+            return _KINDS[plant.kind]
+        return f"{_KINDS[plant.kind]}, {', '.join(served)}"
+
+    def part(self, part: str) -> str:
+        """A zone or machine; an id that is neither becomes readable."""
+        return self.parts.get(part) or part.replace("_", " ").capitalize()
+
+    def point(self, point: Point) -> str:
+        """A point: the part it belongs to and what it is there."""
+        what = _ROLES.get(point.role) or point.id.split(".", 2)[2].replace("_", " ")
+        return f"{self.part(point.part)}: {what}"
+
+    def clock(self, when: datetime) -> str:
+        """Local time of day."""
+        return f"{when.astimezone(self.tz):%H:%M}"
