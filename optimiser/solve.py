@@ -16,7 +16,7 @@ from optimiser.problem import Plan, Problem, Status
 from optimiser.structure import Structure, structure_of
 from optimiser.theta import parameters
 
-DEVEX = 1  # HiGHS: simplex_dual_edge_weight_strategy
+DEVEX, CHOOSE = 1, -1  # HiGHS: simplex_dual_edge_weight_strategy
 COLUMNWISE = 1
 MINIMISE = 1
 MANY = 1500  # so many changed coefficients are passed as a new model under the old basis
@@ -137,9 +137,7 @@ class Solver:
             return Status.OPTIMAL
         limited = (highspy.HighsModelStatus.kTimeLimit, highspy.HighsModelStatus.kIterationLimit)
         if answer not in limited:  # a bad basis, not a bad problem: everything wished for is soft
-            highs.clearSolver()
-            highs.run()
-            answer = highs.getModelStatus()
+            answer = self._cold()
             if answer == highspy.HighsModelStatus.kOptimal:
                 return Status.OPTIMAL
         feasible = highs.getInfo().primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible
@@ -147,6 +145,20 @@ class Solver:
             return Status.LIMIT
         highs.clearSolver()
         raise SolverFailed(f"the solver answered: {highs.modelStatusToString(answer)}")
+
+    def _cold(self) -> Any:
+        """Solve from nothing, as before and then in the solver's own way; return the last answer."""
+        highs, answer = self._highs, None
+        for presolve, weights in (("off", DEVEX), ("on", CHOOSE)):
+            highs.clearSolver()
+            highs.setOptionValue("presolve", presolve)
+            highs.setOptionValue("simplex_dual_edge_weight_strategy", weights)
+            highs.run()
+            highs.setOptionValue("presolve", "off")
+            answer = highs.getModelStatus()
+            if answer == highspy.HighsModelStatus.kOptimal:
+                break
+        return answer
 
     def _load(self, now: Floats) -> None:
         compiled, highs, parts = self._compiled, self._highs, self._compiled.parts

@@ -7,30 +7,35 @@ from problems import problem, random_problem, zone
 
 from optimiser.problem import Problem, Status
 from optimiser.shift import shifted
-from optimiser.solve import KEPT, Limits, Session, Sessions, SolverFailed
+from optimiser.solve import KEPT, Limits, Session, Sessions, Solver, SolverFailed
 from optimiser.structure import structure_of
 
 
 def test_a_warm_session_finds_what_a_fresh_one_finds() -> None:
     session = Session(structure_of(random_problem(0)))
-    for seed in range(12):
+    for seed in range(6):
         case = random_problem(seed)
         fresh = Session(session.structure).solve(case)
         assert session.solve(case).objective == pytest.approx(fresh.objective, rel=1e-9)
 
 
-def test_a_refit_of_all_models_passes_the_model_anew_and_stays_right() -> None:
-    case = random_problem(1, zones=8, steps=48)
+def test_a_refit_of_all_models_passes_the_model_anew_and_stays_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    passed: list[int] = []
+    whole = Solver._pass
+    monkeypatch.setattr(Solver, "_pass", lambda self, now: (passed.append(1), whole(self, now))[1])
+    case = random_problem(1, zones=5, steps=60)
     session = Session(structure_of(case))
     session.solve(case)
     refit = replace(
         case,
         zones=tuple(
-            replace(state, model=replace(state.model, outdoor=1.1 * state.model.outdoor, mass=0.9 * state.model.mass))
+            replace(state, model=replace(state.model, outdoor=1.1 * state.model.outdoor, neighbour=0.03))
             for state in case.zones
         ),
     )
-    assert session.solve(refit).objective == pytest.approx(Session(session.structure).solve(refit).objective, rel=1e-9)
+    found = session.solve(refit).objective
+    assert len(passed) == 2
+    assert found == pytest.approx(Session(session.structure).solve(refit).objective, rel=1e-9)
 
 
 def test_equal_problems_in_equal_order_give_equal_plans() -> None:
@@ -185,3 +190,17 @@ def test_a_plan_that_does_not_cover_a_time_cannot_be_shifted_to_it(minutes: int)
     plan = Sessions().solve(plan_case())
     with pytest.raises(ValueError, match="does not cover"):
         shifted(plan, plan_case().start + timedelta(minutes=minutes))
+
+
+def test_a_solver_that_loses_its_way_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without its clean-up, HiGHS now and then ends a warm solve with the answer unknown."""
+    anew: list[int] = []
+    cold = Solver._cold
+    monkeypatch.setattr(Solver, "_cold", lambda self: (anew.append(1), cold(self))[1])
+    cases = [random_problem(seed, zones=4, steps=36) for seed in range(8)]
+    fragile = Session(structure_of(cases[0]))
+    fragile._solver._highs.setOptionValue("max_dual_simplex_cleanup_level", 0)
+    sound = Session(structure_of(cases[0]))
+    for case in cases:
+        assert fragile.solve(case).objective == pytest.approx(sound.solve(case).objective, rel=1e-6)
+    assert anew
