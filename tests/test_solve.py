@@ -23,7 +23,7 @@ def test_a_refit_of_all_models_passes_the_model_anew_and_stays_right(monkeypatch
     passed: list[int] = []
     whole = Solver._pass
     monkeypatch.setattr(Solver, "_pass", lambda self, now: (passed.append(1), whole(self, now))[1])
-    case = random_problem(1, zones=5, steps=60)
+    case = random_problem(1, zones=6, steps=60)
     session = Session(structure_of(case))
     session.solve(case)
     refit = replace(
@@ -202,5 +202,5 @@ def test_a_solver_that_loses_its_way_begins_anew(monkeypatch: pytest.MonkeyPatch
     fragile._solver._highs.setOptionValue("max_dual_simplex_cleanup_level", 0)
     sound = Session(structure_of(cases[0]))
     for case in cases:
-        assert fragile.solve(case).objective == pytest.approx(sound.solve(case).objective, rel=1e-6)
+        assert fragile.solve(case).objective == pytest.approx(sound.solve(case).objective, rel=1e-4)
     assert anew
