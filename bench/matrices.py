@@ -43,7 +43,7 @@ class Matrices:
         rows = 0
         for name, shape in (
             ("air", (zones, steps)), ("fabric", (zones, steps - 1)), ("comfort", (zones, steps)),
-            ("heat_pump_ramp", (steps - 1,)), ("tank_content", (steps,)), ("tank_hot", (steps,)),
+            ("heat_pump_ramp", (steps - 1,)), ("tank_content", (steps,)), ("tank_hot", (steps,)), ("tank_draw", (steps,)),
             ("boiler_ramp", (steps - 1,)), ("balance", (steps,)), ("power", (steps,)),
         ):  # fmt: skip
             size = int(np.prod(shape))
@@ -84,6 +84,8 @@ class Matrices:
         self._add(row["tank_content"][1:], column["tank"][:-1], -values.plant.tank_keep)
         self._add(row["tank_content"], column["heat_pump"], -values.hours)
         self._add(row["tank_content"], column["discharge"], values.hours)
+        self._add(row["tank_draw"], column["discharge"], 1.0)
+        self._add(row["tank_draw"][1:], column["tank"][:-1], -values.plant.tank_draw_slope)
         self._add(row["tank_hot"], column["hot"], 1.0)
         self._add(row["tank_hot"], column["tank"], -1.0)
         self._add(row["balance"], column["discharge"], 1.0)
@@ -151,6 +153,8 @@ class Matrices:
         low[row["heat_pump_ramp"]] = low[row["boiler_ramp"]] = -np.inf
         first = row["tank_content"][0]
         low[first] = high[first] = plant.tank_energy * plant.tank_keep
+        low[row["tank_draw"]], high[row["tank_draw"]] = -np.inf, plant.tank_draw
+        high[row["tank_draw"][0]] += plant.tank_draw_slope * plant.tank_energy
         low[row["tank_hot"]], high[row["tank_hot"]] = -plant.tank_capacity, np.inf
         low[row["power"]] = high[row["power"]] = values.net_load
         stored = values.air_kwh_per_k * values.initial + values.mass_kwh_per_k * values.initial_mass

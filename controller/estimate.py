@@ -29,11 +29,17 @@ class Estimator:
         self._site, self._history, self._occupancy = site, history, occupancy
         self.zones = [zone for building in site.buildings for zone in building.zones if zone.emitter_kw]
         self.ids = [zone.id for zone in self.zones]
+        self.neighbours = {zone.id: self._beside(zone.id) for zone in self.zones}
         self._made_at: datetime | None = None
         self._made_for: Learned | None = None
         self._mass: Values = np.empty(0)
         self._disturbance: Values = np.empty(0)
         self._load: Values = np.empty(0)
+
+    def _beside(self, zone: str) -> tuple[str, ...]:
+        """Zones that share a wall, whichever of the two names the other: heat passes both ways."""
+        named = {other.id: other.neighbours for other in self.zones}
+        return tuple(other for other in self.ids if other != zone and (other in named[zone] or zone in named[other]))
 
     def __len__(self) -> int:
         """Complete quarter hours that are known."""
@@ -155,7 +161,7 @@ class Estimator:
         scale = np.array([learned.emitter_scale.get(zone, 1.0) for zone in self.ids])
         return disturbance(
             {zone: learned.zones[zone] for zone in self.ids},
-            neighbours={zone.id: zone.neighbours for zone in self.zones},
+            neighbours=self.neighbours,
             temperature_degc=self.temperatures(steps),
             outdoor_degc=self.outdoor(steps),
             solar_kw_m2=self.solar_kw_m2(steps),

@@ -24,8 +24,9 @@ Values = NDArray[np.float64]
 
 COMFORT_GUARD_K = 0.2  # half a sensor's step and the model's error at a quarter of an hour
 WEATHER_MEMORY_STEPS = 16  # how long the error of the forecast against our own sensor is expected to last
-FLOW_HEADROOM_K = 10.0
+FLOW_HEADROOM_K = 14.0
 ROOM_DEGC = 20.0
+DRAW_DROP_K = 2.0  # from the tank to the flow's sensor; the emitters' own drop is in their learned scale
 RETURN_DROP_K = 8.0  # flow less return when the emitters work as usual
 
 
@@ -59,7 +60,6 @@ class Gatherer:
         self.outlook, self.prices, self.learned, self.gas_kg_per_kwh = outlook, prices, learned, gas_kg_per_kwh
         self._steps = int(site.control.horizon / STEP)
         self._plant = [plant for building in site.buildings for plant in building.plant]
-        self._ids = frozenset(estimator.ids)
 
     def _point(self, role: Role, part: str | None) -> str | None:
         return next((p.id for p in self._site.by_role(role, part)), None)
@@ -133,7 +133,7 @@ class Gatherer:
                     model=model,
                     temperature_degc=degc,
                     mass_degc=self._estimator.mass(zone.id, degc),
-                    neighbours=tuple(z for z in zone.neighbours if z in self._ids),
+                    neighbours=self._estimator.neighbours[zone.id],
                     low_degc=_tuple(low),
                     high_degc=_tuple(high),
                     people=_tuple(self._occupancy.people(zone.id, start, STEP, self._steps)),
@@ -220,8 +220,17 @@ class Gatherer:
             energy_kwh=held_kwh,
             loss_per_step=spec.loss_w_per_k / 1000 * step_h / kwh_per_k,
             standing_loss_kw=spec.loss_w_per_k / 1000 * max(low - 18.0, 0.0),
+            draw_kw=self._draw_kw(low),
+            draw_kw_per_kwh=(self._draw_kw(spec.high) - self._draw_kw(low)) / (kwh_per_k * span),
             cop_loss_per_kwh=0.02 / kwh_per_k,  # about 2 % more electricity for each K
         )
+
+    def _draw_kw(self, flow_degc: float) -> float:
+        """Heat all emitters take together from water of that temperature (EN 442), cooled by as much as is usual."""
+        scale = self.learned.emitter_scale
+        rated = sum(scale.get(zone.id, 1.0) * (zone.emitter_kw or 0.0) for zone in self._estimator.zones)
+        excess = max(flow_degc - DRAW_DROP_K - ROOM_DEGC, 0.0)
+        return float(rated * (excess / RATED_EXCESS_K) ** EMITTER_EXPONENT)
 
     def _pv_kw(self, solar_kw_m2: Values) -> Values:
         peak = sum(plant.peak_kw for plant in self._plant if isinstance(plant, Pv))

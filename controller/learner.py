@@ -36,7 +36,7 @@ def learn(site: Site, estimator: Estimator, *, old: Learned, now: datetime) -> L
     index = {zone: n for n, zone in enumerate(estimator.ids)}
     teachings = Teachings(
         step=timedelta(minutes=15),
-        neighbours=tuple(tuple(index[z] for z in zone.neighbours if z in index) for zone in estimator.zones),
+        neighbours=tuple(tuple(index[z] for z in estimator.neighbours[zone]) for zone in estimator.ids),
         local_step=estimator.local_steps(count),
         temperature_degc=temperatures,
         outdoor_degc=estimator.outdoor(count),

@@ -98,6 +98,8 @@ class TankState:
     energy_kwh: float
     loss_per_step: float  # share of the content lost each step
     standing_loss_kw: float = 0.0
+    draw_kw: float | None = None  # most heat the emitters take from it at its useful low; None = no limit
+    draw_kw_per_kwh: float = 0.0  # more for each kWh of charge: hotter water gives more
     cop_loss_per_kwh: float = 0.0  # relative rise of electricity per kWh of charge held while charging
 
 
@@ -105,8 +107,8 @@ class TankState:
 class Weights:
     """Prices of what is not bought: two-tier comfort slack, cap slack, and change of heat."""
 
-    near_per_kh: float = 2.0  # first `near_k` below or above the band
-    far_per_kh: float = 20.0  # beyond it
+    near_per_kh: float = 6.0  # first `near_k` below or above the band
+    far_per_kh: float = 30.0  # beyond it
     near_k: float = 0.5
     cap_per_kwh: float = 50.0
     ramp_per_kw: float = 0.0005
