@@ -1,6 +1,5 @@
 """What a simulated site is really like: fabric and the settings of its own control; the controller never sees it."""
 
-from datetime import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -70,7 +69,6 @@ class BmsTruth(Frozen):
     longest_start_h: float = 8.0
     stop_early_min: float = 0.0
     night_degc: float = 0.0  # setpoint in the cheap hours before an occupied day; 0 = setback as ever
-    night_start: time = time(0, 30)
     curve_slope: float = 1.2  # K of flow per K below 20 degC outdoors
     curve_offset: float = 22.0  # flow at 20 degC outdoors
     boost_k: float = 4.0  # added to the flow while a zone warms up
