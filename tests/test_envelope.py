@@ -161,6 +161,26 @@ def test_a_cycle_changes_at_most_its_share_of_points() -> None:
     assert within_share("", 10, 0.5) == ("", "")
 
 
+def test_the_limits_themselves_are_still_on_the_safe_side() -> None:
+    assert value(check(ENABLE, 0.0, replace(WARM, outdoor_degc=3.0))) == 0.0
+    assert value(check(SETPOINT, 16.0, replace(BARE, coldest_degc=2.0))) == 16.0
+    assert value(check(FAN, 60.0, Facts(has_co2=True, co2_ppm=1500.0, building_value=60.0))) == 60.0
+
+
+def test_notes_say_what_moved_a_value_and_nothing_else() -> None:
+    lately = Facts(zone=ZONE, recent=(20.0,))
+    assert check(SETPOINT, 21.0, lately) == Allowed(value=21.0)
+    assert check(SETPOINT, 25.0, lately) == Allowed(value=22.0, notes=("25 approached slowly",))
+    scheduled = replace(BARE, presence=Presence.SCHEDULED)
+    assert check(SETPOINT, 17.0, scheduled) == Allowed(value=18.0, notes=("held at 18, lowest allowed now",))
+
+
+def test_zero_has_one_sign_and_a_count_may_lack_limits() -> None:
+    assert math.copysign(1.0, value(check(FAN, -0.0, BARE))) == 1.0
+    loose = point(Role.OTHER, 0, 9, Unit.COUNT).model_copy(update={"low": None, "high": None})
+    assert value(check(loose, 12, BARE)) == 12.0
+
+
 def test_a_slow_approach_does_not_excuse_from_frost() -> None:
     facts = Facts(zone=ZONE, coldest_degc=4.0, recent=(12.0,))
     assert refusal(check(SETPOINT, 21.0, facts)).release
