@@ -17,6 +17,8 @@ from typing import Any, TypeVar
 
 import aiomqtt
 import paho.mqtt.client as paho
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 
 T = TypeVar("T")
 CONNECT_S = 10.0  # for the handshakes of TCP and TLS and the broker's word of welcome
@@ -27,6 +29,19 @@ NODELAY = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # Nagle's rule holds an a
 
 Deliver = Callable[[str, bytes, bool], None]  # topic, payload, retained
 log = logging.getLogger(__name__)
+wire = logging.getLogger("drivers.mqtt.wire")  # paho's own words; lower its level to see them
+wire.setLevel(logging.CRITICAL)  # its errors reach us as errors too, and a lost device is told of once
+
+
+class _Socket(ssl.SSLSocket):
+    """Closed when the handshake fails; paho forgets to."""
+
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002  the base class has it so
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
 
 
 class Client(aiomqtt.Client):
@@ -63,10 +78,12 @@ class Client(aiomqtt.Client):
             timeout=math.inf,  # the waits here have time-outs of their own
             max_concurrent_outgoing_calls=IN_FLIGHT,
             socket_options=(NODELAY,),
-            logger=log,
+            logger=wire,
         )
         self.pending_calls_threshold = 2 * IN_FLIGHT
         self._client.connect_timeout = CONNECT_S / 2
+        if tls is not None:
+            tls.sslsocket_class = _Socket
         self._deliver, self._lost = deliver, lost
         self._is_abandoned = False
         self._waits: dict[asyncio.Timeout, None] = {}  # an ordered set: who waits for an answer
@@ -134,11 +151,29 @@ class Client(aiomqtt.Client):
 
     def _drop(self) -> None:
         self._client._sock_close()  # noqa: SLF001  paho has no public way to close without a handshake
+        for told in (self._connected, self._disconnected):
+            if told.done() and not told.cancelled():
+                told.exception()  # asyncio complains of errors that nobody looked at
 
     def _client_connect(self) -> None:
         super()._client_connect()
         if self._is_abandoned:  # nobody waits for this thread any more
             self._loop.call_soon_threadsafe(self._drop)
+
+    def _on_disconnect(
+        self,
+        client: paho.Client,
+        userdata: Any,
+        flags: paho.DisconnectFlags,
+        reason_code: ReasonCode,
+        properties: Properties | None = None,
+    ) -> None:
+        if self._connected.done():
+            super()._on_disconnect(client, userdata, flags, reason_code, properties)
+        else:  # aiomqtt would wait for the welcome until the end of its patience
+            self._connected.set_exception(
+                aiomqtt.MqttError("the broker hung up; does it speak TLS or want a certificate?")
+            )
 
     def _on_message(self, client: paho.Client, userdata: Any, message: paho.MQTTMessage) -> None:  # noqa: ARG002
         try:

@@ -23,6 +23,9 @@ from drivers.mqtt.options import Broker
 BACKOFF_S = (1.0, 2.0, 4.0, 8.0)  # mean pause between attempts, by failures so far
 
 
+UNSPECIFIED = 0x80  # paho's reason when the other end closes the connection
+
+
 class Listener(Protocol):
     """A device behind the broker. Neither call may wait or raise."""
 
@@ -171,7 +174,7 @@ class Connection:
             return
         self._client = None
         self.counts["lost"] += 1
-        self._why = f"{self.name}: connection lost: {'closed by the broker' if reason is None else reason}"
+        self._why = f"{self.name}: connection lost: {_reason(reason)}"
         self._pause()
         bug = reason if client.delivering is not None else None
         for listener in list({id(one): one for some in self._topics.values() for one in some}.values()):
@@ -183,10 +186,16 @@ class Connection:
         self._not_before = asyncio.get_running_loop().time() + mean * (0.5 + self._random.random())
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException | None) -> str:
     if isinstance(error, MqttConnectError):
         return f"the broker refuses us ({error}); check identifier, username and password"
+    if error is None or (isinstance(error, aiomqtt.MqttCodeError) and _code(error) == UNSPECIFIED):
+        return "the broker hung up"
     return str(error) or type(error).__name__
+
+
+def _code(error: aiomqtt.MqttCodeError) -> int | None:
+    return error.rc if isinstance(error.rc, int) or error.rc is None else int(error.rc.value)
 
 
 def _password(broker: Broker) -> str | None:
@@ -204,6 +213,9 @@ def _tls(broker: Broker) -> ssl.SSLContext | None:
     """Build the context for the handshake; raises OSError (ssl.SSLError is one)."""
     if broker.tls is None:
         return None
+    for file in (broker.tls.ca_file, broker.tls.cert_file, broker.tls.key_file):
+        if file is not None and not Path(file).is_file():
+            raise FileNotFoundError(f"no file {file}")
     context = ssl.create_default_context(cafile=broker.tls.ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if broker.tls.cert_file is not None:
