@@ -127,6 +127,19 @@ def test_what_the_tank_costs_when_hot_is_counted_at_full_load() -> None:
     assert row(plan, "electricity")[0] == pytest.approx(8.0 / 3.0 * (1 + 0.02 * 20.0) + 0.2)
 
 
+def test_a_tank_gives_only_what_its_water_is_hot_enough_for() -> None:
+    case = problem(steps=12, gas_price=(0.5,) * 12)
+    assert case.tank is not None
+    cold = replace(case.zones[0], temperature_degc=17.0)
+    limited = replace(case, zones=(cold,), tank=replace(case.tank, draw_kw=2.0, draw_kw_per_kwh=0.1))
+    plan = solved(limited)
+    held = np.concatenate([[case.tank.energy_kwh], row(plan, "tank")[:-1]])
+    drawn = row(plan, "heat:hall") - row(plan, "boiler")
+    assert (drawn <= 2.0 + 0.1 * held + 1e-6).all()
+    assert row(plan, "boiler").max() > 1.0
+    assert plan.objective > solved(replace(case, zones=(cold,))).objective
+
+
 def test_the_end_of_the_horizon_is_not_emptied() -> None:
     case = problem(steps=48)
     with_value, held = solved(case), row(solved(case), "temperature:hall")
