@@ -23,6 +23,7 @@ from optimiser.problem import BoilerState, HeatPumpState, Problem, TankState, Zo
 Values = NDArray[np.float64]
 
 COMFORT_GUARD_K = 0.2  # half a sensor's step and the model's error at a quarter of an hour
+EARLY_STEPS = 2  # quarter hours by which a room should be ready before people come: a start cannot be made good
 WEATHER_MEMORY_STEPS = 16  # how long the error of the forecast against our own sensor is expected to last
 FLOW_HEADROOM_K = 14.0
 ROOM_DEGC = 20.0
@@ -162,9 +163,11 @@ class Gatherer:
         return sum(values) / len(values) if values else zone.comfort.occupied.low
 
     def _band(self, zone: Zone, start: datetime) -> tuple[Values, Values]:
-        """The band at the end of each step: occupied if people are due in the step or just after it."""
-        due = self._occupancy.scheduled(zone.id, start, STEP, self._steps + 1)
-        occupied, comfort = due[:-1] | due[1:], zone.comfort
+        """The band at the end of each step: occupied if people are due in the step or soon after it."""
+        due = self._occupancy.scheduled(zone.id, start, STEP, self._steps + EARLY_STEPS)
+        occupied, comfort = due[: self._steps].copy(), zone.comfort
+        for ahead in range(1, EARLY_STEPS + 1):
+            occupied |= due[ahead : ahead + self._steps]
         low = np.where(occupied, comfort.occupied.low + COMFORT_GUARD_K, comfort.unoccupied.low)
         high = np.where(occupied, comfort.occupied.high - COMFORT_GUARD_K, comfort.unoccupied.high)
         return low, high

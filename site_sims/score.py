@@ -164,9 +164,11 @@ class Scorer:
             float(factor(activity, year).kg_per_kwh) for activity in (Activity.GAS, Activity.ELECTRICITY)
         )
         made = building.registers.heat_pump_heat + building.registers.boiler_heat - self._heat_made
+        # The half-hourly ledger counts CO2 alone, as the grid's intensity does; the annual one CO2e.
+        gas_co2_kg = float(factor(Activity.GAS, year).co2_per_kwh or gas_kg)
         own = HeatValue(
             price=(float(pump @ rate) + float(gas @ gas_rate)) / max(made, 1.0),
-            grid_kg=(float(pump @ grams) / 1000 + float(gas.sum()) * gas_kg) / max(made, 1.0),
+            grid_kg=(float(pump @ grams) / 1000 + float(gas.sum()) * gas_co2_kg) / max(made, 1.0),
             annual_kg=(float(pump.sum()) * grid_kg + float(gas.sum()) * gas_kg) / max(made, 1.0),
         )
         value = heat or own
@@ -174,7 +176,7 @@ class Scorer:
         held = sum(stored.values())
         export_rate = building.rates.tariff(Fuel.ELECTRICITY).export_rate
         bill = float(imported @ rate) - float(exported.sum()) * export_rate + float(gas @ gas_rate)
-        grid = float(imported @ grams) / 1000 + float(gas.sum()) * gas_kg
+        grid = float(imported @ grams) / 1000 + float(gas.sum()) * gas_co2_kg
         annual = float(imported.sum()) * grid_kg + float(gas.sum()) * gas_kg
         return Score(
             energy_kwh={"electricity": float(imported.sum() - exported.sum()), "gas": float(gas.sum())},

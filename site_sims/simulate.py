@@ -1,4 +1,4 @@
-"""`plenum simulate`: the building under its own BMS, under rules alone and under Plenum, from one and the same morning."""
+"""`plenum simulate`: the building under its own BMS, under our rules and under Plenum, from one and the same morning."""
 
 import asyncio
 import json
@@ -81,9 +81,17 @@ def run_bms(site: Site, morning: Morning, scored: Span, *, seed: int, tick: Tick
 
 
 def run_controlled(
-    site: Site, morning: Morning, scored: Span, *, seed: int, tick: Tick, optimise: bool, wire: bool
+    site: Site,
+    morning: Morning,
+    scored: Span,
+    *,
+    seed: int,
+    tick: Tick,
+    optimise: bool,
+    wire: bool,
+    heat: HeatValue | None,
 ) -> Score:
-    """The building under the production program, in virtual time."""
+    """The building under the production program, in virtual time; stored heat is valued at `heat`."""
 
     async def live() -> Score:
         building = SimulatedBuilding(site, seed=seed, start=scored.start)
@@ -107,7 +115,7 @@ def run_controlled(
                     now += HOUR
                     await clock.sleep_until(now)
                     tick(HOUR)
-                return scorer.score()
+                return scorer.score(heat)
 
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         return runner.run(live())
@@ -133,7 +141,14 @@ def simulate(
             scores[name] = run_bms(site, morning, scored, seed=seed, tick=tick)
         else:
             scores[name] = run_controlled(
-                site, morning, scored, seed=seed, tick=tick, optimise=name == "plenum", wire=args.wire
+                site,
+                morning,
+                scored,
+                seed=seed,
+                tick=tick,
+                optimise=name == "plenum",
+                wire=args.wire,
+                heat=value,
             )
         value = value or scores[name].heat
     return as_json(
