@@ -51,10 +51,16 @@ def _parser() -> argparse.ArgumentParser:
     simulate.add_argument("--json", action="store_true")
 
     demo = commands.add_parser("demo", help="a simulated town hall, controlled live, with its page")
-    demo.add_argument("--pace", type=float, default=60.0, help="simulated seconds a second (default %(default)s)")
+    demo.add_argument(
+        "--pace",
+        type=float,
+        default=60.0,
+        help="simulated seconds a second (default %(default)s); 1 = processes of their own",
+    )
     demo.add_argument("--port", type=int, default=8080)
     demo.add_argument("--seed", type=int, default=1)
-    demo.add_argument("--data", type=Path, default=Path(".demo"))
+    demo.add_argument("--data", type=Path, default=Path(".demo"), help="its throw-away directory (default %(default)s)")
+    demo.add_argument("--site", type=Path, help="a copy of the town hall's file, such as one with other ports")
     return parser
 
 

@@ -283,6 +283,10 @@ class ServiceBackend:
         """Take up what people asked for before a restart. Raises StoreError."""
         await self._orders.begin()
 
+    async def refresh(self) -> None:
+        """Work out today's energy now, not within a minute. Raises StoreError."""
+        await self._accounts.renew(self._service.clock.now())
+
     async def run(self) -> None:
         """Follow the service until cancelled."""
         async with asyncio.TaskGroup() as tasks:

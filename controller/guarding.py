@@ -1,0 +1,132 @@
+"""The guard beside the service: started with it, watched by it, told by a counter that all is well."""
+
+import asyncio
+import fcntl
+import logging
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from controller.guard import BEAT, Heartbeat
+from controller.service import Service
+from controller.web.view import Check
+
+log = logging.getLogger(__name__)
+
+LOCK_FILE = "guard.lock"
+HOME = str(Path(__file__).parents[1])  # the child finds this package also when it is not installed
+LOOK_EVERY_S = 10.0
+STUCK = timedelta(minutes=15)  # a planner that is later than this is not well
+TRY_EVERY_S = 1.0  # while an older guard has not ended
+PATIENCE = 5
+END_WITHIN_S = 5.0
+
+
+class GuardProcess:
+    """A guard of its own session, so that it outlives us when we are killed. `with` starts and ends it.
+
+    It holds a lock of the data directory as long as it lives; one that an earlier run left is replaced by ours, for
+    which `run` must run.
+    """
+
+    def __init__(self, directory: Path, site_file: Path, *, stale_s: float | None = None) -> None:
+        self._directory, self._site_file, self._stale_s = directory, site_file, stale_s
+        self._process: subprocess.Popen[bytes] | None = None
+        self._asked = 0  # times an older guard was told to end
+        self.restarts = 0
+
+    def __enter__(self) -> Self:
+        self._start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Let it go: after a clean end there is nothing left to guard."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(END_WITHIN_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id; None before the start."""
+        return None if self._process is None else self._process.pid
+
+    async def run(self) -> None:
+        """Start it again should it die, until cancelled."""
+        while True:
+            if not self.alive:
+                if self._process is not None:
+                    log.error("the guard has died; starting it again")
+                    self.restarts += 1
+                self._start()
+            await asyncio.sleep(LOOK_EVERY_S if self.alive else TRY_EVERY_S)
+
+    def check(self) -> Check:
+        """How it is, for the health page."""
+        text = f"process {self.pid} watches" if self.alive else "dead; it is started again within seconds"
+        return Check(name="Guard", ok=self.alive, text=text)
+
+    def _start(self) -> None:
+        """Start it, if no guard of an earlier run holds the lock; such a one is told to end."""
+        self._process = None
+        lock = os.open(self._directory / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self._replace(os.pread(lock, 20, 0).decode(errors="replace").strip())
+                return
+            command = [sys.executable, "-m", "controller.guard", "--data", str(self._directory)]
+            command += ["--site", str(self._site_file)]
+            command += [] if self._stale_s is None else ["--stale", f"{self._stale_s:g}"]
+            paths = [HOME, *filter(None, [os.environ.get("PYTHONPATH")])]
+            self._process = subprocess.Popen(  # noqa: S603  our own interpreter and module
+                command,
+                pass_fds=(lock,),  # the lock falls free when the guard ends, however it ends
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            self._asked = 0
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"{self._process.pid}\n".encode(), 0)
+        finally:
+            os.close(lock)
+
+    def _replace(self, holder: str) -> None:
+        """End the guard of an earlier run, whose lock proves that it lives; gently first."""
+        if holder.isdecimal():
+            self._asked += 1
+            how = signal.SIGTERM if self._asked <= PATIENCE else signal.SIGKILL
+            log.info("the guard of an earlier run, process %s, is replaced", holder)
+            with suppress(ProcessLookupError):
+                os.kill(int(holder), how)
+
+
+async def keep_beating(service: Service, heart: Heartbeat) -> None:
+    """Tell the guard that all is well while plans are made in time, until cancelled."""
+    while True:
+        due, now = service.planner.next_at, service.clock.now()
+        if due is not None and now > due + STUCK:
+            log.error("no plan since %s: the guard is left to judge", due)
+        else:
+            try:
+                heart.beat()
+            except OSError as error:
+                log.warning("the heartbeat cannot be written: %s", error)
+        await asyncio.sleep(BEAT.total_seconds())
