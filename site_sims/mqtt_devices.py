@@ -4,8 +4,8 @@ Topics, ways into the JSON and command topics are those of the site file's point
 
 * A topic that ends in `/state` and has no commandable object is telemetry: one JSON of all its values every minute,
   with the time, QoS 0, not retained.
-* Every other topic is retained: sent when a value changes (QoS 1) and again every ten minutes (commandable) or every
-  hour (others).
+* Every other topic is retained: sent when a value changes (QoS 1), and again every ten minutes (commandable) or every
+  hour (others) without an acknowledgement, for it has been delivered before.
 * A command such as `{"level": 40}` on the command topic of a commandable object at `...#level` goes into slot 13;
   null hands it back. Each command is answered with the state.
 * `<building>/<device>/availability` says `online` or `offline` (the broker says so for a device that was lost).
@@ -45,15 +45,13 @@ class _Topic:
     def __init__(self, name: str) -> None:
         self.name = name
         self.command_topic: str | None = None
+        self.commandable = self.is_telemetry = False
         self.objects: list[tuple[FieldObject, tuple[str, ...]]] = []
 
-    @property
-    def commandable(self) -> bool:
-        return any(obj.commandable for obj, _ in self.objects)
-
-    @property
-    def is_telemetry(self) -> bool:
-        return self.name.endswith("/state") and not self.commandable
+    def add(self, obj: FieldObject, path: tuple[str, ...]) -> None:
+        self.objects.append((obj, path))
+        self.commandable = self.commandable or obj.commandable
+        self.is_telemetry = self.name.endswith("/state") and not self.commandable
 
     def payload(self, clock: Clock) -> str:
         document: dict[str, Any] = {"time": clock.now().isoformat()} if self.is_telemetry else {}
@@ -105,14 +103,14 @@ class MqttDevice:
         for point in points:
             key, source = point.id.partition(".")[2], parse_address(point.address)
             topic = self._topics.setdefault(source.topic, _Topic(source.topic))
-            topic.objects.append((device.objects[key], source.path))
+            topic.add(device.objects[key], source.path)
             topic.command_topic = point.options.get("command_topic", topic.command_topic)
             self._topic_of[key] = source.topic
         self._commands = {topic.command_topic: topic for topic in self._topics.values() if topic.command_topic}
         self.availability = f"{points[0].id.partition('.')[0]}/{device.id}/availability"
         self.ignored = 0  # commands that made no sense or were refused
         self.connections = 0
-        self._due: dict[str, None] = {}  # an ordered set: topics to be sent
+        self._due: dict[str, int] = {}  # topics to be sent, with QoS
         self._minutes = 0
         self._next = clock.epoch
         self._lost = False
@@ -162,7 +160,7 @@ class MqttDevice:
             if self._commands:
                 await client.listen(dict.fromkeys(self._commands, 1))
             await client.send(self.availability, "online", qos=1, retain=True)
-            self._due = {name: None for name, topic in self._topics.items() if not topic.is_telemetry}
+            self._due = {name: 1 for name, topic in self._topics.items() if not topic.is_telemetry}
             self._next = self._clock.now().replace(second=0, microsecond=0) + MINUTE + TICK_OFFSET
             while self._device.reachable and not self._lost:
                 await self._send_due(client)
@@ -176,10 +174,8 @@ class MqttDevice:
     async def _send_due(self, client: Client) -> None:
         while self._due and not self._lost:
             name = next(iter(self._due))
-            del self._due[name]
-            topic = self._topics[name]
-            live = topic.is_telemetry
-            await client.send(name, topic.payload(self._clock), qos=0 if live else 1, retain=not live)
+            qos, topic = self._due.pop(name), self._topics[name]
+            await client.send(name, topic.payload(self._clock), qos=qos, retain=not topic.is_telemetry)
 
     async def _wait(self) -> None:
         """Return when something changed, or with the next minute."""
@@ -197,12 +193,12 @@ class MqttDevice:
         self._minutes += 1
         for name, topic in self._topics.items():
             if topic.is_telemetry or self._minutes % REFRESH_MINUTES[topic.commandable] == 0:
-                self._due[name] = None
+                self._due.setdefault(name, 0)
 
     def _changed(self, obj: FieldObject) -> None:
         name = self._topic_of[obj.key]
         if not self._topics[name].is_telemetry:
-            self._due[name] = None
+            self._due[name] = 1
             self._wake.set()
 
     def _command(self, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001  the client's order
@@ -211,7 +207,7 @@ class MqttDevice:
             return
         if retained or not target.command(payload):
             self.ignored += 1  # a retained command is an old one
-        self._due[target.name] = None
+        self._due[target.name] = 1
         self._wake.set()
 
     def _gone(self, client: Client, reason: BaseException | None) -> None:  # noqa: ARG002  the client's signature
