@@ -16,11 +16,11 @@ _KINDS = {
     "pv": "Solar panels",
 }
 _ROLES = {
-    Role.HEATING_SETPOINT: "set point",
+    Role.HEATING_SETPOINT: "setpoint",
     Role.LIGHT_LEVEL: "lights",
     Role.FAN_SPEED: "fan speed",
-    Role.FLOW_SETPOINT: "flow set point",
-    Role.TANK_SETPOINT: "set point",
+    Role.FLOW_SETPOINT: "flow setpoint",
+    Role.TANK_SETPOINT: "setpoint",
     Role.CAPACITY_LIMIT: "capacity limit",
     Role.ENABLE: "release to run",
     Role.ZONE_TEMPERATURE: "temperature",
@@ -61,6 +61,10 @@ class Names:
         """A point: the part it belongs to and what it is there."""
         what = _ROLES.get(point.role) or point.id.split(".", 2)[2].replace("_", " ")
         return f"{self.part(point.part)}: {what}"
+
+    def words(self, text: str) -> str:
+        """A sentence of ours as people read it: degC is a unit for programs."""
+        return text.replace(" degC", "\N{NO-BREAK SPACE}°C")
 
     def clock(self, when: datetime) -> str:
         """Local time of day."""

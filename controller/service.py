@@ -22,8 +22,6 @@ from controller.dispatch import Dispatch
 from controller.estimate import Estimator
 from controller.events import Trigger, Watch
 from controller.gather import Gatherer
-
-# HB import
 from controller.history import History
 from controller.hub import Hub
 from controller.intake import Reflex, follow_devices, follow_levels, follow_outcomes, keep_readings, take_in
@@ -37,6 +35,7 @@ from controller.outlook import Outlook, Prices
 from controller.planner import Planner, Solver
 from controller.rules import Rules
 from controller.state import State
+from controller.stopped import stopped_for
 from controller.store.control import control_database
 from controller.store.database import Synchronous
 from controller.store.sqlite import SqliteStore
@@ -49,7 +48,6 @@ log = logging.getLogger(__name__)
 
 FIRST_CONTACT = timedelta(seconds=20)
 FIRST_READINGS_S = 3.0  # pushed values arrive just after the first poll
-BEAT_EVERY_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,13 +246,15 @@ async def _core(service: Service, tasks: asyncio.TaskGroup) -> list[asyncio.Task
     ladder.report(
         Trouble.ADVISORY_MODE, present=site.control.mode is Mode.ADVISORY, text="advisory: nothing is written"
     )
+    stopped = stopped_for(service.settings.directory)
+    ladder.report(Trouble.OPERATOR_STOP, present=bool(stopped), text=stopped)
+    dispatch.allow(ladder.level)
     following = [
         tasks.create_task(ladder.run(), name="ladder"),
         tasks.create_task(follow_levels(hubs.levels, dispatch, service.audit, service.clock), name="levels"),
         tasks.create_task(follow_devices(hubs.devices, hubs.triggers, ladder), name="devices"),
         tasks.create_task(follow_outcomes(hubs.outcomes, hubs.triggers), name="outcomes"),
         tasks.create_task(dispatch.run(), name="dispatch"),
-        # HB task
     ]
     silent = await dispatch.wait_known(FIRST_CONTACT)
     if silent:

@@ -85,7 +85,7 @@ class ServiceBackend:
         self._service, self._setting = service, setting
         self._names = Names(service.site)
         self._parts = Parts(service, self._names, self._hold)
-        self._planned = Planned(service, self._names)
+        self._planned = Planned(service, self._names, setting.intensity)
         self._outside = Outside(service, self._names)
         self._accounts = Accounts(service, setting.intensity)
         self._alarms = Alarms(service, self._names, self._parts)

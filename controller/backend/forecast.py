@@ -50,10 +50,10 @@ class Outside:
         change = next((n for n, word in enumerate(words) if word != words[0]), None)
         if change is None:
             return "much the same all day"
-        text = f"{words[0]} until {self._names.clock(start + change * STEP)}"
+        text = f"until {self._names.clock(start + change * STEP)}, then {words[change]}"
         low = next((n for n, word in enumerate(words) if word == "low"), None)
-        if words[0] != "low" and low is not None:
-            text += f", low from {self._names.clock(start + low * STEP)}" if low != change else ", then low"
+        if words[0] != "low" and low is not None and low != change:
+            text += f", low from {self._names.clock(start + low * STEP)}"
         return text
 
 

@@ -1,12 +1,10 @@
 """What people ask for through the pages: overrides that expire, stop and resume. Each is checked, kept and audited."""
 
 import asyncio
-import json
 import logging
 import math
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from pathlib import Path
 
 from config.roles import Role
 from config.site import Mode, Point
@@ -18,6 +16,7 @@ from controller.ladder import Trouble
 from controller.leases import Override
 from controller.naming import Names
 from controller.service import Service
+from controller.stopped import forget_stop, keep_stop, stopped_for
 from controller.store.base import AuditEntry
 from controller.web.view import BadRequest, NotFound
 
@@ -25,22 +24,7 @@ log = logging.getLogger(__name__)
 
 LONGEST = timedelta(hours=24)
 SEEN_WITHIN_S = 5.0  # to wait for what the device says of a command
-STOP_FILE = "stopped.json"
 _WHOLE = frozenset({Unit.BINARY, Unit.INDEX, Unit.COUNT})
-
-
-def stopped_before(directory: Path) -> str:
-    """Why a person stopped control here, if nobody has resumed it since; empty if control may act.
-
-    A file that cannot be understood counts as a stop.
-    """
-    try:
-        content = json.loads((directory / STOP_FILE).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return ""
-    except (OSError, ValueError):
-        return f"stopped by a person, but {STOP_FILE} cannot be read"
-    return str(content.get("text")) if isinstance(content, dict) else "stopped by a person"
 
 
 class Orders:
@@ -50,7 +34,7 @@ class Orders:
         self._service, self._names, self._actor, self._changed = service, names, actor, changed
         self._overrides: dict[str, Override] = {}
         self._news = asyncio.Event()
-        self._stopped_for = stopped_before(service.settings.directory)
+        self._stopped_for = stopped_for(service.settings.directory)
 
     @property
     def stopped(self) -> bool:
@@ -66,8 +50,6 @@ class Orders:
     async def begin(self) -> None:
         """Take up what was asked before a restart. Raises StoreError."""
         self._overrides = {override.point: override for override in await self._service.leases.overrides()}
-        if self._stopped_for:
-            self._report_stop()
 
     async def run(self) -> None:
         """Let overrides end, until cancelled."""
@@ -151,10 +133,8 @@ class Orders:
         """Hand everything back and write nothing until `resume`, also after a restart. Raises StoreError, OSError."""
         service, now = self._service, self._service.clock.now()
         self._stopped_for = f"stopped by a person at {self._names.clock(now)}: {reason}"
-        self._report_stop()
-        draft = service.settings.directory / f"{STOP_FILE}.new"
-        draft.write_text(json.dumps({"text": self._stopped_for, "time": now.isoformat()}), encoding="utf-8")
-        draft.replace(service.settings.directory / STOP_FILE)
+        service.ladder.report(Trouble.OPERATOR_STOP, present=True, text=self._stopped_for)
+        keep_stop(service.settings.directory, self._stopped_for, now)
         await service.audit.record(self._entry(now, "stop", service.site.id, new="released", reason=reason))
         try:
             async with asyncio.timeout(SEEN_WITHIN_S):
@@ -167,7 +147,7 @@ class Orders:
     async def resume(self) -> None:
         """Undo `stop`. Raises StoreError, OSError."""
         service, now = self._service, self._service.clock.now()
-        (service.settings.directory / STOP_FILE).unlink(missing_ok=True)
+        forget_stop(service.settings.directory)
         await service.audit.record(
             self._entry(now, "resume", service.site.id, old="released", reason="resumed by a person")
         )
@@ -175,10 +155,6 @@ class Orders:
         service.ladder.report(Trouble.OPERATOR_STOP, present=False)
         self._plan_again("resumed by a person", now)
         self._changed()
-
-    def _report_stop(self) -> None:
-        self._service.ladder.report(Trouble.OPERATOR_STOP, present=True, text=self._stopped_for)
-        self._service.dispatch.allow(self._service.ladder.level)
 
     def _checked(self, name: str, value: float, until: datetime, now: datetime) -> Point:
         point = self._service.state.points.get(name)

@@ -83,7 +83,7 @@ class Parts:
             light_percent=self.value(Role.LIGHT_LEVEL, zone.id, now),
             people=self.value(Role.OCCUPANCY, zone.id, now),
             hold=held,
-            reason="" if held is None else held.reason,
+            reason="" if held is None else self._names.words(held.reason),
             age=None if age_s is None else timedelta(seconds=age_s),
             quality=Quality.BAD if sensor is None else self.quality(sensor, now),
         )
@@ -207,6 +207,6 @@ def _device(device: Device, link: Link) -> DeviceView:
         points=len(device.points),
         polls=link.polls,
         failures=link.failures,
-        latency_s=link.latency.total_seconds() if link.polls else None,
+        latency_s=link.latency.total_seconds() or None,  # nought in a simulation, where answers take no time
         error="" if link.up else link.error,
     )

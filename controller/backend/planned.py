@@ -1,7 +1,7 @@
 """The plan as the pages show it: the day ahead, and the hours before it beside what the plans of the time foretold."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from config.roles import Role
 from config.site import Tank, Zone
 from controller.actuate import wishes
+from controller.carbon.intensity import IntensityFile
 from controller.history import STEP
 from controller.naming import Names
 from controller.service import Service
@@ -31,8 +32,8 @@ class _Kept:
 class Planned:
     """Keeps the newest plan and the first steps of those before it."""
 
-    def __init__(self, service: Service, names: Names) -> None:
-        self._service, self._names = service, names
+    def __init__(self, service: Service, names: Names, intensity: IntensityFile | None) -> None:
+        self._service, self._names, self._measured_g = service, names, intensity
         self._ring: dict[datetime, dict[str, float]] = {}  # series name -> value, by step start
         self._kept: _Kept | None = None
         self._points = {(p.role, p.part): p.id for p in reversed(list(service.site.points.values()))}
@@ -85,7 +86,9 @@ class Planned:
     def reasons(self, now: datetime) -> tuple[Reason, ...]:
         """What the plan says about now and later, earliest first."""
         plan = self.plan
-        return () if plan is None else tuple(r for r in plan.reasons if r.time >= now - STEP)
+        if plan is None:
+            return ()
+        return tuple(replace(r, text=self._names.words(r.text)) for r in plan.reasons if r.time >= now - STEP)
 
     def view(self, now: datetime) -> PlanView | None:
         """The plan in force; None before the first. Worked out once for each plan and quarter hour."""
@@ -195,7 +198,14 @@ class Planned:
         return _series(quarter - PAST, "money/kWh", (*before, *ahead.values))
 
     def _intensity(self, problem: Problem, quarter: datetime) -> Series:
-        return after(_series(problem.start, "g/kWh", problem.intensity_g_per_kwh), quarter)
+        ahead = after(_series(problem.start, "g/kWh", problem.intensity_g_per_kwh), quarter)
+        if self._measured_g is None:
+            return ahead
+        try:
+            before = self._measured_g.actual_g_per_kwh(ahead.start - PAST, STEP, PAST_STEPS)
+        except LookupError:
+            return ahead
+        return _series(ahead.start - PAST, "g/kWh", (*before.tolist(), *ahead.values))
 
 
 def after(series: Series, when: datetime) -> Series:
