@@ -16,8 +16,10 @@ from optimiser.problem import Plan, Problem, TankState
 EMITTER_EXPONENT = 1.3  # radiators, EN 442
 RATED_EXCESS_K = 50.0
 HEATS_FROM_SHARE = 0.03  # of an emitter's power; below that the plan does not mean to heat
-LEAD_K = 0.3  # setpoint above the planned temperature, so that a proportional loop opens
-FLOW_MARGIN_K = 3.0
+RISES_FROM_K = 0.15  # in a step; else the local loop holds the planned temperature by itself
+LEAD_K = 0.5  # setpoint above a rising plan, so that a proportional loop stays open
+FLOW_MARGIN_K = 2.0
+FULL_DROP_K = 8.0  # more drop of the water at an emitter's full power than where its scale was learned
 RUNS_FROM_KW = 1.0
 TANK_LEAD_K = 6.0
 WATER_KWH_PER_LITRE_K = 4.186 / 3600
@@ -53,7 +55,8 @@ def _zones(site: Site, problem: Problem, plan: Plan, step: int) -> Iterator[Wish
         aim = plan.series[f"temperature:{zone.id}"].values[step]
         floor = zone.low_degc[min(step, len(zone.low_degc) - 1)]
         if heat_kw > HEATS_FROM_SHARE * zone.max_heat_kw:
-            value = max(aim + LEAD_K * heat_kw / zone.max_heat_kw, floor)
+            rises = aim - zone.temperature_degc > RISES_FROM_K
+            value = max(aim + (LEAD_K if rises else 0.0), floor)
             reason = words.get(zone.id, f"heat with {heat_kw:.1f} kW towards {aim:.1f} degC")
         else:
             value = floor
@@ -84,7 +87,7 @@ def _sources(site: Site, problem: Problem, plan: Plan, step: int) -> Iterator[Wi
 
 
 def _tank(site: Site, tank: TankState, energy_kwh: float, point: str, *, charges: bool) -> Wish:
-    """While the heat pump is to run, far enough above the planned charge that its own loop lets it; else at the charge."""
+    """While the heat pump is to run, so far above the planned charge that its own loop lets it; else at the charge."""
     spec = next(p for b in site.buildings for p in b.plant if isinstance(p, Tank) and p.id == tank.id)
     planned = spec.high - (tank.capacity_kwh - energy_kwh) / (spec.volume_litres * WATER_KWH_PER_LITRE_K)
     value = min(planned + (TANK_LEAD_K if charges else 0.0), spec.high)
@@ -94,7 +97,8 @@ def _tank(site: Site, tank: TankState, energy_kwh: float, point: str, *, charges
 
 def flow_needed(heat_kw: float, rated_kw: float, room_degc: float) -> float:
     """Flow temperature (degC) at which an emitter of that rating (kW at 50 K) gives `heat_kw`; EN 442, exponent 1.3."""
-    degc: float = room_degc + RATED_EXCESS_K * (max(heat_kw, 0.0) / rated_kw) ** (1 / EMITTER_EXPONENT)
+    share = max(heat_kw, 0.0) / rated_kw
+    degc: float = room_degc + RATED_EXCESS_K * share ** (1 / EMITTER_EXPONENT) + FULL_DROP_K * share
     return degc
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from config.roles import Role
 from config.site import Circuit, Pv, Site, Tank, Zone
-from controller.actuate import EMITTER_EXPONENT, RATED_EXCESS_K, WATER_KWH_PER_LITRE_K
+from controller.actuate import EMITTER_EXPONENT, FULL_DROP_K, RATED_EXCESS_K, WATER_KWH_PER_LITRE_K
 from controller.estimate import Estimator
 from controller.events import Trigger, Watch
 from controller.history import STEP
@@ -22,7 +22,7 @@ from optimiser.problem import BoilerState, HeatPumpState, Problem, TankState, Zo
 
 Values = NDArray[np.float64]
 
-COMFORT_GUARD_K = 0.2  # half a sensor's step and the model's error at a quarter of an hour
+COMFORT_GUARD_K = 0.25  # half a sensor's step and the model's error at a quarter of an hour
 EARLY_STEPS = 2  # quarter hours by which a room should be ready before people come: a start cannot be made good
 WEATHER_MEMORY_STEPS = 16  # how long the error of the forecast against our own sensor is expected to last
 FLOW_HEADROOM_K = 14.0
@@ -154,7 +154,10 @@ class Gatherer:
         hottest = max((p.flow_high for p in self._plant if isinstance(p, Circuit)), default=65.0)
         coldest = np.array([outdoor.min()])
         flow = min(hottest, float(self._estimator.usual_flow(coldest)[0]) + FLOW_HEADROOM_K)
-        return float((max(flow - ROOM_DEGC, 5.0) / RATED_EXCESS_K) ** EMITTER_EXPONENT)
+        share = 0.5
+        for _ in range(8):  # the water cools the more, the more it gives
+            share = (max(flow - FULL_DROP_K * share - ROOM_DEGC, 5.0) / RATED_EXCESS_K) ** EMITTER_EXPONENT
+        return float(share)
 
     def _substitute(self, zone: Zone) -> float:
         """A silent zone is taken to be as its neighbours are, or at its lower bound."""

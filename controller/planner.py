@@ -15,12 +15,12 @@ from controller.events import Cause, Trigger
 from controller.gather import Gathered, Gatherer
 from controller.history import STEP
 from controller.hub import Buffer, Hub
-from controller.ladder import Ladder, Trouble
+from controller.ladder import Ladder, Level, Trouble
 from controller.naming import Names
 from controller.rules import Now, Rules, merged
 from drivers.clock import Clock
 from optimiser.explain import explain
-from optimiser.problem import Plan, Problem, Status
+from optimiser.problem import Plan, Problem
 from optimiser.shift import shifted
 from optimiser.solve import SolverFailed
 
@@ -112,7 +112,7 @@ class Planner:
     @property
     def _leads(self) -> bool:
         """The plan leads, not the rules."""
-        return self._optimise and self.last is not None and self.last[1].status is not Status.RULES
+        return self._optimise and self.last is not None and self._ladder.level is not Level.RULES
 
     def _look(self, now: datetime) -> Now:
         prices, outlook = self._gatherer.prices, self._gatherer.outlook
@@ -136,14 +136,15 @@ class Planner:
             plan = await self._solve(gathered.problem, now)
         self._number += 1
         decision = f"plan-{now:%Y%m%dT%H%M%S}-{self._number}"
-        if gathered is None or plan is None:
-            self._ask(Source.OPTIMISER, [], now, decision)
-            self._ask(Source.RULES, rules, now, decision)
-            return None
-        self._plans.publish(plan)
-        wanted = self._wishes(gathered, plan, now)
-        self._ask(Source.RULES, [w for w in merged(rules, wanted) if w.point not in wanted], now, decision)
-        self._ask(Source.OPTIMISER, list(wanted.values()), now, decision)
+        regular = trigger.cause is Cause.SCHEDULE
+        wanted: Mapping[str, Wish] = {}
+        if gathered is not None and plan is not None:
+            self._plans.publish(plan)
+            if self._leads:  # back from the rules only after several good plans
+                wanted = self._wishes(gathered, plan, now)
+        others = [wish for wish in merged(rules, wanted) if wish.point not in wanted]
+        self._ask(Source.RULES, others, now, decision, scheduled=regular)
+        self._ask(Source.OPTIMISER, list(wanted.values()), now, decision, scheduled=regular)
         return plan
 
     def _wishes(self, gathered: Gathered, plan: Plan, now: datetime) -> Mapping[str, Wish]:
@@ -177,7 +178,9 @@ class Planner:
         self.last = (problem, plan)
         return plan
 
-    def _ask(self, source: Source, wanted: list[Wish], now: datetime, decision: str = "presence") -> None:
+    def _ask(
+        self, source: Source, wanted: list[Wish], now: datetime, decision: str = "presence", *, scheduled: bool = False
+    ) -> None:
         """Put these wishes in place of what this source asked for before."""
         expires = now + self._site.control.lease
         points = frozenset(wish.point for wish in wanted)
@@ -188,7 +191,13 @@ class Planner:
         self._dispatch.submit(
             *(
                 Request(
-                    source=source, point=w.point, value=w.value, expires=expires, reason=w.reason, decision=decision
+                    source=source,
+                    point=w.point,
+                    value=w.value,
+                    expires=expires,
+                    reason=w.reason,
+                    decision=decision,
+                    scheduled=scheduled,
                 )
                 for w in wanted
             )

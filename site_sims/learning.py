@@ -25,7 +25,7 @@ SAMPLE_MIN = 3  # a quarter-hour mean of five noisy samples
 
 
 class Programme:
-    """Random holds of zone setpoints while a zone is empty by its timetable: warmer than setback, never above the band."""
+    """Random holds of zone setpoints while a zone is empty by its timetable: above setback, never above the band."""
 
     def __init__(self, building: SimulatedBuilding, occupancy: Occupancy, seed: int) -> None:
         self._building, self._occupancy = building, occupancy

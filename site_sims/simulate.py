@@ -1,4 +1,4 @@
-"""`plenum simulate`: the building under its own BMS, under our rules and under Plenum, from one and the same morning."""
+"""`plenum simulate`: a building under its own BMS, under our rules and under Plenum, from one and the same morning."""
 
 import asyncio
 import json
@@ -122,7 +122,7 @@ def run_controlled(
 
 
 def simulate(
-    site: Site, args: Namespace, learning: Span, scored: Span, seed: int, progress: Progress
+    site: Site, args: Namespace, *, learning: Span, scored: Span, seed: int, progress: Progress
 ) -> dict[str, Any]:
     """All runs of one seed, in the shape of `plenum simulate --json`."""
     began = perf_counter()
@@ -173,21 +173,16 @@ def run_simulate(args: Namespace) -> int:
     if args.tune_baseline:
         return _tune(site, args, console)
     try:
-        first, last = (date.fromisoformat(day) for day in args.learn.split(".."))
-        learning = Span.days(first, last, site.timezone)
-        start = date.fromisoformat(args.start)
-        scored = Span.days(start, start + timedelta(days=args.days - 1), site.timezone)
-        if learning.end > scored.start:
-            raise ValueError(
-                "the scored days must come after the days to learn from: a model is not scored on its lessons"
-            )
+        learning, scored = _spans(site, args)
     except ValueError as error:
         console.print(
             f"plenum simulate: {error}; write --start 2023-02-06 --learn 2023-01-09..2023-02-05", markup=False
         )
         return 2
     with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=console, transient=True) as progress:
-        results = [simulate(site, args, learning, scored, seed, progress) for seed in args.seed]
+        results = [
+            simulate(site, args, learning=learning, scored=scored, seed=seed, progress=progress) for seed in args.seed
+        ]
     if args.json:
         print(json.dumps(results if len(results) > 1 else results[0], indent=1))
     else:
@@ -203,3 +198,14 @@ def _tune(site: Site, args: Namespace, console: Console) -> int:
     write_settings(trial, path, command=f"plenum simulate {args.site} --tune-baseline")
     console.print(f"tuned settings written to {path.name}; objective {trial.objective:.1f}", markup=False)
     return 0
+
+
+def _spans(site: Site, args: Namespace) -> tuple[Span, Span]:
+    """The days to learn from and the days to score; raises ValueError if they make no sense."""
+    first, last = (date.fromisoformat(day) for day in args.learn.split(".."))
+    learning = Span.days(first, last, site.timezone)
+    start = date.fromisoformat(args.start)
+    scored = Span.days(start, start + timedelta(days=args.days - 1), site.timezone)
+    if learning.end > scored.start:
+        raise ValueError("the scored days must come after the days to learn from: a model is not scored on its lessons")
+    return learning, scored

@@ -19,11 +19,14 @@ def main() -> None:
         f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n", encoding="utf-8"
     )
     groups = {"console_scripts": project["scripts"], **project["entry-points"]}
-    lines = [line for group, names in groups.items() for line in (f"[{group}]", *(f"{k} = {v}" for k, v in names.items()))]
+    lines = [
+        line for group, names in groups.items() for line in (f"[{group}]", *(f"{k} = {v}" for k, v in names.items()))
+    ]
     (info / "entry_points.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     command = Path(sysconfig.get_path("scripts")) / "plenum"
     command.write_text(
-        f"#!{sys.executable}\nimport sys\n\nfrom controller.__main__ import main\n\nsys.exit(main())\n", encoding="utf-8"
+        f"#!{sys.executable}\nimport sys\n\nfrom controller.__main__ import main\n\nsys.exit(main())\n",
+        encoding="utf-8",
     )
     command.chmod(0o755)
     written = [packages / "plenum.pth", info / "METADATA", info / "entry_points.txt", command]
