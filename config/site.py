@@ -128,6 +128,7 @@ class Zone(Frozen):
     neighbours: tuple[Name, ...] = ()
     emitter_kw: Annotated[float, Field(gt=0)] | None = None  # rated at 50 K over the room; None = no heating
     lighting_kw: Annotated[float, Field(ge=0)] = 0.0
+    daylight_factor: Annotated[float, Field(gt=0, le=0.2)] | None = None  # mean, indoors over outdoors; None = unknown
 
 
 class HeatPump(Frozen):

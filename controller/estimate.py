@@ -69,7 +69,7 @@ class Estimator:
         return np.nan_to_num(self._columns(Role.OCCUPANCY, steps))
 
     def rated_heat_kw(self, steps: int | None = None) -> Values:
-        """(steps, zones) kW by valve and flow temperature at the emitters' ratings, before any learned scale; EN 442."""
+        """(steps, zones) kW by valve and flow at the emitters' ratings, before any learned scale; EN 442."""
         valve = self._columns(Role.VALVE_POSITION, steps) / 100.0
         flow = self._one(Role.FLOW_TEMPERATURE, steps)[:, None]
         excess = np.maximum(flow - self.temperatures(steps), 0.0) / RATED_EXCESS_K

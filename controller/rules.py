@@ -5,6 +5,7 @@ source, ventilation by CO2 and presence, lights where people are. The rules afte
 from demand, not from the clock.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -23,6 +24,11 @@ WARM_UP_K_PER_H = 0.6  # at 0 degC outdoors, before anything was learned
 LONGEST_START = timedelta(hours=8)
 CO2_LOW_PPM, CO2_HIGH_PPM = 600.0, 1000.0
 LIGHTS_OUT_AFTER = timedelta(minutes=10)
+LUMEN_PER_W = 110.0  # luminous efficacy of daylight
+WANTED_LUX = 500.0  # EN 12464-1, offices
+DAYLIGHT_TRUSTED = 0.6  # of the mean: desks far from a window have less
+FULL_LIGHT_PERCENT, LEAST_LIGHT_PERCENT = 100.0, 40.0
+LIGHT_STEP_PERCENT = 10.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,6 +72,7 @@ class Rules:
         self._site, self._state, self._occupancy = site, state, occupancy
         self._zones = [zone for building in site.buildings for zone in building.zones]
         self._presence: dict[str, datetime] = {}
+        self._light: dict[str, float] = {}
         self.warm_up = WarmUp()
 
     def wishes(self, now: Now) -> list[Wish]:
@@ -166,11 +173,30 @@ class Rules:
             yield Wish(point=point, value=float(round(speed / 5) * 5), reason=f"CO2 {ppm:.0f} ppm")
 
     def _lights(self, now: datetime) -> Iterator[Wish]:
+        solar = self._value(Role.SOLAR_IRRADIANCE, None, now)
         for zone in self._zones:
             point = self._writable(Role.LIGHT_LEVEL, zone.id)
             present = self._present(zone.id, now)
-            if point is not None and present is False:
+            if point is None or present is None:
+                continue
+            if not present:
                 yield Wish(point=point, value=0.0, reason="nobody there")
+            elif solar is not None and zone.daylight_factor is not None:
+                lux = LUMEN_PER_W * solar * zone.daylight_factor
+                level = self._dimmed(zone.id, lux)
+                if level < FULL_LIGHT_PERCENT:
+                    yield Wish(point=point, value=level, reason=f"about {lux:.0f} lux of daylight")
+
+    def _dimmed(self, zone: str, daylight_lux: float) -> float:
+        """The electric light that is still needed, per cent in whole steps; brighter at once, dimmer with hysteresis."""
+        needed = FULL_LIGHT_PERCENT * (1.0 - DAYLIGHT_TRUSTED * daylight_lux / WANTED_LUX)
+        step = LIGHT_STEP_PERCENT
+        level = min(FULL_LIGHT_PERCENT, max(LEAST_LIGHT_PERCENT, math.ceil(needed / step) * step))
+        before = self._light.get(zone, FULL_LIGHT_PERCENT)
+        if before - 2 * step < level < before:
+            return before
+        self._light[zone] = level
+        return level
 
 
 def merged(rules: list[Wish], plan: Mapping[str, Wish]) -> list[Wish]:

@@ -15,6 +15,7 @@ from config.factors import Activity, factor
 from config.site import Fuel
 from controller.carbon.intensity import IntensityFile, read_intensity
 from site_sims.building import SimulatedBuilding
+from site_sims.daylight import DIM_LUX, Daylight
 from site_sims.forecasts import INTENSITY
 from site_sims.weather import MINUTES_A_DAY
 
@@ -24,7 +25,6 @@ HALF_HOUR_MIN = 30
 SUPERVISOR_SLOTS = tuple(range(9, 15))
 BMS_SLOTS = (15,)
 STUFFY_PPM = 1000.0
-DIM_PERCENT = 30.0  # less light than this with people there is counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ class Score:
     starts: dict[str, int]
     stored_kwh: dict[str, float]  # tank and fabric: end less start
     stuffy_ppm_h: float  # CO2 above 1,000 ppm with people there
-    dim_h: float  # zone-hours with people and less than 30 % light
+    dim_h: float  # zone-hours with people and less than 400 lux, daylight included
     heat: HeatValue
     hours: float
 
@@ -98,6 +98,7 @@ class Scorer:
         self._low = np.array([zone.comfort.occupied.low for zone in zones])
         self._high = np.array([zone.comfort.occupied.high for zone in zones])
         self._area = np.array([zone.area_m2 for zone in zones])
+        self._daylight = Daylight(zones, building.truth)
         self._since: datetime = building.time
         self._stored = building.stored_kwh()
         self._starts = self._all_starts()
@@ -134,7 +135,8 @@ class Scorer:
             self._weight += float(weights.sum())
         present = people[within]
         if present.any():
-            self._dim += float(((present > 0) & (building.commands.light_percent < DIM_PERCENT)).sum())
+            lux = self._daylight.lux(building.weather.at(building.minute - 1), building.commands.light_percent)
+            self._dim += float(((present > 0) & (lux < DIM_LUX)).sum())
             if present[building.plant.aired] > 0:
                 self._stuffy += max(building.plant.state.co2 - STUFFY_PPM, 0.0)
         if building.minute % HALF_HOUR_MIN == 0:
