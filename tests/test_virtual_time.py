@@ -4,7 +4,9 @@ import asyncio
 import socket
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -182,9 +184,25 @@ async def test_an_executor_that_is_gone_fails_the_job_not_the_loop() -> None:
 
 
 async def test_a_job_thrown_out_of_its_executor_is_cancelled_for_who_asked() -> None:
-    loop = asyncio.get_running_loop()
-    with ThreadPoolExecutor(1) as workers:
-        first = loop.run_in_executor(workers, lambda: workers.shutdown(wait=False, cancel_futures=True))
+    loop, both_are_in = asyncio.get_running_loop(), threading.Event()
+
+    class Workers(ThreadPoolExecutor):
+        submitted = 0
+
+        def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+            submitted = super().submit(fn, *args, **kwargs)
+            self.submitted += 1
+            if self.submitted == 2:
+                both_are_in.set()
+            return submitted
+
+    with Workers(1) as workers:
+
+        def throw_out() -> None:
+            both_are_in.wait(5)
+            workers.shutdown(wait=False, cancel_futures=True)
+
+        first = loop.run_in_executor(workers, throw_out)
         second = loop.run_in_executor(workers, lambda: 2)
         await first
         with pytest.raises(asyncio.CancelledError):
@@ -343,7 +361,7 @@ def test_time_follows_the_machine_between_timers() -> None:
 
     with _paced(100) as runner:
         virtual_s, real_s = runner.run(run())
-    assert 9.9 <= virtual_s <= real_s * 100
+    assert 5 <= virtual_s <= real_s * 100  # neither 0, the last timer, nor 1000, the next
 
 
 def test_a_paced_loop_waits_for_the_world_without_a_timer() -> None:
