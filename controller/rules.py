@@ -188,7 +188,7 @@ class Rules:
                     yield Wish(point=point, value=level, reason=f"about {lux:.0f} lux of daylight")
 
     def _dimmed(self, zone: str, daylight_lux: float) -> float:
-        """The electric light that is still needed, per cent in whole steps; brighter at once, dimmer with hysteresis."""
+        """The electric light still needed, per cent in whole steps; brighter at once, dimmer with hysteresis."""
         needed = FULL_LIGHT_PERCENT * (1.0 - DAYLIGHT_TRUSTED * daylight_lux / WANTED_LUX)
         step = LIGHT_STEP_PERCENT
         level = min(FULL_LIGHT_PERCENT, max(LEAST_LIGHT_PERCENT, math.ceil(needed / step) * step))
