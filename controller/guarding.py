@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 LOCK_FILE = "guard.lock"
 HOME = str(Path(__file__).parents[1])  # the child finds this package also when it is not installed
 LOOK_EVERY_S = 10.0
+STALE_S = 45.0  # without a beat; with the handing back itself all is free within a minute of a kill
 STUCK = timedelta(minutes=15)  # a planner that is later than this is not well
 TRY_EVERY_S = 1.0  # while an older guard has not ended
 PATIENCE = 5
@@ -35,7 +36,7 @@ class GuardProcess:
     which `run` must run.
     """
 
-    def __init__(self, directory: Path, site_file: Path, *, stale_s: float | None = None) -> None:
+    def __init__(self, directory: Path, site_file: Path, *, stale_s: float = STALE_S) -> None:
         self._directory, self._site_file, self._stale_s = directory, site_file, stale_s
         self._process: subprocess.Popen[bytes] | None = None
         self._asked = 0  # times an older guard was told to end
@@ -93,7 +94,7 @@ class GuardProcess:
                 return
             command = [sys.executable, "-m", "controller.guard", "--data", str(self._directory)]
             command += ["--site", str(self._site_file)]
-            command += [] if self._stale_s is None else ["--stale", f"{self._stale_s:g}"]
+            command += ["--stale", f"{self._stale_s:g}"]
             paths = [HOME, *filter(None, [os.environ.get("PYTHONPATH")])]
             self._process = subprocess.Popen(  # noqa: S603  our own interpreter and module
                 command,

@@ -39,10 +39,10 @@ def beginning(site: Site) -> datetime:
     return BEGINS.replace(tzinfo=ZoneInfo(site.timezone))
 
 
-def live_before(site: Site, *, seed: int) -> Past:
-    """Some days under the building's own control, as our readings would have shown them."""
+def live_before(site: Site, *, seed: int, span: timedelta = WARM_UP) -> Past:
+    """Some days, or `span`, under the building's own control, as our readings would have shown them."""
     start = beginning(site)
-    building = SimulatedBuilding(site, seed=seed, start=start - WARM_UP)
+    building = SimulatedBuilding(site, seed=seed, start=start - span)
     history = history_of(site)
     meters = [(meter.point, building.field[key_of(site.points[meter.point])]) for meter in site.meters]
     readings: list[Reading] = []
@@ -52,6 +52,7 @@ def live_before(site: Site, *, seed: int) -> Past:
             at = building.time
             readings.extend(Reading(point=p, time=at, received=at, value=obj.value) for p, obj in meters)
 
+    each_minute()
     observe(building, history, start, each_minute)
     return Past(building=building, history=history, readings=readings)
 

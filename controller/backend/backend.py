@@ -84,7 +84,7 @@ class ServiceBackend:
     def __init__(self, service: Service, setting: Setting) -> None:
         self._service, self._setting = service, setting
         self._names = Names(service.site)
-        self._parts = Parts(service, self._names, self._hold)
+        self._parts = Parts(service, self._names, holds=self._hold, statuses=lambda: self._statuses)
         self._planned = Planned(service, self._names, setting.intensity)
         self._outside = Outside(service, self._names)
         self._accounts = Accounts(service, setting.intensity)
@@ -181,7 +181,7 @@ class ServiceBackend:
     def _point(self, point: Point, device: str, now: datetime) -> PointView:
         state = self._service.state
         age_s = state.age_s(point.id, now)
-        status = self._statuses.get(point.id)
+        status, present = self._statuses.get(point.id), self._parts.present(point, now)
         back = self._back(point.id) if status is not None else None
         return PointView(
             id=point.id,
@@ -189,7 +189,7 @@ class ServiceBackend:
             role=point.role.value,
             unit=point.unit.value,
             device=device,
-            value=state.last_value(point.id),
+            value=state.last_value(point.id) if present is None else present,
             quality=self._parts.quality(point, now),
             age=None if age_s is None else timedelta(seconds=age_s),
             writable=point.writable,

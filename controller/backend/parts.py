@@ -1,11 +1,12 @@
 """Zones, plant and devices as the pages show them, from the newest readings and the plan in force."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from config.roles import Role
 from config.site import AirHandler, Boiler, Circuit, Device, HeatPump, Plant, Point, Pv, Tank, Zone
 from controller.naming import Names
+from controller.outcome import PointStatus
 from controller.service import Service
 from controller.supervisor import Link
 from controller.web.view import DeviceView, Hold, PlantView, Tone, ZoneView
@@ -18,13 +19,14 @@ RUNS_FROM_KW = 0.5
 CHARGES_K = 0.3  # rise of a tank within two quarter hours that counts as charging
 
 Holds = Callable[[Point], Hold]
+Statuses = Callable[[], Mapping[str, PointStatus]]
 
 
 class Parts:
-    """Views of the parts of one site; `holds` says who holds a writable point."""
+    """Views of the parts of one site; `holds` says who holds a writable point, `statuses` what was last seen there."""
 
-    def __init__(self, service: Service, names: Names, holds: Holds) -> None:
-        self._service, self._names, self._holds = service, names, holds
+    def __init__(self, service: Service, names: Names, *, holds: Holds, statuses: Statuses) -> None:
+        self._service, self._names, self._holds, self._statuses = service, names, holds, statuses
         self._points = {(p.role, p.part): p for p in reversed(list(service.site.points.values()))}
         self._lights = {p.part: p for p in service.site.by_role(Role.LIGHT_LEVEL)}
 
@@ -45,7 +47,17 @@ class Parts:
     def value(self, role: Role, part: str, now: datetime) -> float | None:
         """The fresh value of a part's point; None if there is none."""
         point = self._points.get((role, part))
-        return None if point is None else self._service.state.value(point.id, now)
+        return None if point is None else self.present(point, now)
+
+    def present(self, point: Point, now: datetime) -> float | None:
+        """The fresh value of a point: what a poll saw, or a later look after a command; None if there is none."""
+        status, reading = self._statuses().get(point.id), self._service.state.reading(point.id)
+        seen_later = (
+            status is not None and status.since is not None and (reading is None or status.since >= reading.time)
+        )
+        if seen_later and status is not None and status.value is not None:
+            return status.value
+        return self._service.state.value(point.id, now)
 
     def quality(self, point: Point, now: datetime) -> Quality:
         """How good the newest reading is now: STALE once it is older than it may be."""
@@ -74,7 +86,7 @@ class Parts:
             low_degc=band.low,
             high_degc=band.high,
             occupied=occupied,
-            setpoint_degc=None if setpoint is None else state.value(setpoint.id, now),
+            setpoint_degc=None if setpoint is None else self.present(setpoint, now),
             setpoint_point=setpoint.id if setpoint is not None and writable else None,
             limits_degc=limits,
             predicted_degc=foretold,
