@@ -2,6 +2,7 @@
 
 import asyncio
 import getpass
+import shutil
 import signal
 import subprocess
 from collections.abc import AsyncIterator
@@ -32,7 +33,7 @@ class Mosquitto:
         )
         with (self.home / "mosquitto.log").open("ab") as log:
             self._child = await asyncio.to_thread(
-                subprocess.Popen, ["mosquitto", "-c", str(config)], stdout=log, stderr=log
+                subprocess.Popen, [_program(), "-c", str(config)], stdout=log, stderr=log
             )
         for _ in range(200):
             try:
@@ -68,6 +69,13 @@ async def mosquitto(home: Path, settings: str = "allow_anonymous true\n") -> Asy
         yield server
     finally:
         await server.stop()
+
+
+def _program() -> str:
+    """Where Debian puts it is not on everybody's path."""
+    found = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
+    assert found is not None, "mosquitto is not installed; ./run test --servers does that"
+    return found
 
 
 def passwords(home: Path, **users: str) -> Path:
