@@ -8,7 +8,7 @@ import asyncio
 import os
 import random
 import ssl
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
@@ -21,8 +21,7 @@ from drivers.mqtt.client import Client
 from drivers.mqtt.options import Broker
 
 BACKOFF_S = (1.0, 2.0, 4.0, 8.0)  # mean pause between attempts, by failures so far
-
-
+UNCLAIMED = 1000  # messages kept for devices that have not come back yet
 UNSPECIFIED = 0x80  # paho's reason when the other end closes the connection
 
 
@@ -41,10 +40,10 @@ class Connection:
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
         self.newest: dict[str, Reading] = {}  # by point: what was last heard of it
-        self.generation = 0  # how often it has been opened
         self.counts: Counter[str] = Counter()  # opened, lost, failed, unclaimed
         self._client: Client | None = None
         self._topics: dict[str, list[Listener]] = {}
+        self._unclaimed: deque[tuple[str, bytes, bool]] = deque(maxlen=UNCLAIMED)
         self._opening = asyncio.Lock()
         self._random = random.Random(broker.identifier or f"{broker.host}:{broker.port}")
         self._failures = 0  # in a row
@@ -91,6 +90,9 @@ class Connection:
                 listeners.append(listener)
         if not topics:
             return frozenset()
+        for message in [kept for kept in self._unclaimed if kept[0] in topics]:
+            self._unclaimed.remove(message)
+            listener.heard(message[0], message[1], retained=message[2])
         try:
             return await self._up().listen(topics)
         except aiomqtt.MqttError as error:
@@ -158,13 +160,14 @@ class Connection:
                 client.abandon()
                 raise aiomqtt.MqttError(str(error)) from None
         self._failures = 0
-        self.generation += 1
         self.counts["opened"] += 1
 
     def _deliver(self, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001  paho's order
         listeners = self._topics.get(topic)
         if listeners is None:
             self.counts["unclaimed"] += 1
+            if self.broker.identifier is not None:  # what the broker kept for us comes before anybody has asked
+                self._unclaimed.append((topic, payload, retained))
             return
         for listener in listeners:
             listener.heard(topic, payload, retained=retained)

@@ -169,14 +169,17 @@ async def test_a_command_reaches_a_device_that_was_away_while_the_broker_restart
             assert await asyncio.wait_for(heard.get(), 5) == b'{"level": 45}'
 
 
-async def test_what_was_said_while_we_were_away_is_heard_later_with_its_time(tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [{}, {"will": {"topic": "test/plenum"}}])
+async def test_what_was_said_while_we_were_away_is_heard_later_with_its_time(
+    tmp_path: Path, more: dict[str, object]
+) -> None:
     point = LIGHT.model_copy(update={"options": {**LIGHT.options, "time": "time"}})
     async with mosquitto(tmp_path), device() as (other, _):
-        async with opened(point, identifier="plenum"):
+        async with opened(point, identifier="plenum", **more):
             pass
         for minute in range(5):
             await other.send("test/light/state", f'{{"level": {minute}, "time": "2023-02-06T12:0{minute}:00Z"}}')
-        async with opened(point, identifier="plenum") as driver:
+        async with opened(point, identifier="plenum", **more) as driver:
             heard = []
             async for reading in driver.changes():
                 heard.append((reading.time.minute, reading.value))
