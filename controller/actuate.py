@@ -6,7 +6,7 @@ the plan is wrong.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from config.roles import Role
 from config.site import Circuit, Site, Tank
@@ -21,6 +21,7 @@ LEAD_K = 0.5  # setpoint above a rising plan, so that a proportional loop stays 
 FLOW_MARGIN_K = 2.0
 FULL_DROP_K = 8.0  # more drop of the water at an emitter's full power than where its scale was learned
 RUNS_FROM_KW = 1.0
+FROST_DEGC = 4.0  # a little above where the envelope insists
 TANK_LEAD_K = 6.0
 WATER_KWH_PER_LITRE_K = 4.186 / 3600
 
@@ -66,24 +67,41 @@ def _zones(site: Site, problem: Problem, plan: Plan, step: int) -> Iterator[Wish
 
 def _sources(site: Site, problem: Problem, plan: Plan, step: int) -> Iterator[Wish]:
     heat_pump, boiler, tank = problem.heat_pump, problem.boiler, problem.tank
+    pump_runs, boiler_runs = _runs(problem, plan, step)
+    # One source stays enabled in frost; with its tank's setpoint low the heat pump then rests, but is ready.
+    guards = problem.outdoor_degc[step] < FROST_DEGC and not pump_runs and not boiler_runs
+    pump_guards = guards and heat_pump is not None and heat_pump.available
     if heat_pump is not None:
         kw = plan.series["heat_pump"].values[step]
         share = kw / max(heat_pump.max_heat_kw[step], 1e-6)
-        runs = kw > max(RUNS_FROM_KW, 0.3 * heat_pump.min_share * heat_pump.max_heat_kw[step])
         price = problem.import_price[step] / heat_pump.cop[step]
-        reason = f"heat costs {price:.3f} per kWh now" if runs else "waits for a better hour"
+        reason = f"heat costs {price:.3f} per kWh now" if pump_runs else "waits for a better hour"
+        reason = "ready against frost" if pump_guards else reason
         if (point := _point(site, Role.ENABLE, heat_pump.id)) is not None:
-            yield Wish(point=point, value=float(runs), reason=reason)
-        if (point := _point(site, Role.CAPACITY_LIMIT, heat_pump.id)) is not None and runs:
+            yield Wish(point=point, value=float(pump_runs or pump_guards), reason=reason)
+        if (point := _point(site, Role.CAPACITY_LIMIT, heat_pump.id)) is not None and pump_runs:
             yield Wish(point=point, value=float(min(100, max(30, round(100 * share)))), reason=reason)
     if boiler is not None and (point := _point(site, Role.ENABLE, boiler.id)) is not None:
         kw = plan.series["boiler"].values[step]
-        runs = kw > RUNS_FROM_KW
-        reason = f"{kw:.0f} kW beside the heat pump" if runs else "not needed"
-        yield Wish(point=point, value=float(runs), reason=reason)
+        reason = f"{kw:.0f} kW beside the heat pump" if boiler_runs else "not needed"
+        kept = guards and not pump_guards
+        yield Wish(point=point, value=float(boiler_runs or kept), reason="ready against frost" if kept else reason)
     if tank is not None and (point := _point(site, Role.TANK_SETPOINT, tank.id)) is not None:
-        charges = heat_pump is not None and plan.series["heat_pump"].values[step] > RUNS_FROM_KW
-        yield _tank(site, tank, plan.series["tank"].values[step], point, charges=charges)
+        wish = _tank(site, tank, plan.series["tank"].values[step], point, charges=pump_runs)
+        low = next(p.low for p in site.points.values() if p.id == point)
+        yield replace(wish, value=low or wish.value, reason="rests") if pump_guards else wish
+
+
+def _runs(problem: Problem, plan: Plan, step: int) -> tuple[bool, bool]:
+    """Whether the plan means the heat pump and the boiler to run; a little heat is the relaxation's, not a wish."""
+    heat_pump, boiler = problem.heat_pump, problem.boiler
+    pump_runs = boiler_runs = False
+    if heat_pump is not None:
+        least = 0.3 * heat_pump.min_share * heat_pump.max_heat_kw[step]
+        pump_runs = plan.series["heat_pump"].values[step] > max(RUNS_FROM_KW, least)
+    if boiler is not None:
+        boiler_runs = plan.series["boiler"].values[step] > RUNS_FROM_KW
+    return pump_runs, boiler_runs
 
 
 def _tank(site: Site, tank: TankState, energy_kwh: float, point: str, *, charges: bool) -> Wish:

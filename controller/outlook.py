@@ -1,6 +1,6 @@
 """What is expected: weather, carbon intensity and prices on the planner's grid, each with its making time."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -12,7 +12,10 @@ from config.roles import Role
 from config.site import Fuel, Site
 from config.tariff import export_series, price_series
 from controller.carbon.intensity import IntensityFile
+from controller.events import Cause, Trigger
 from controller.history import STEP, History
+from controller.hub import Hub
+from drivers.clock import Clock
 
 Values = NDArray[np.float64]
 FRESH = timedelta(hours=6)
@@ -39,6 +42,10 @@ class Outlook(Protocol):
     def solar_kw_m2(self, start: datetime, step: timedelta, steps: int) -> Expected: ...
 
     def intensity_g_per_kwh(self, start: datetime, step: timedelta, steps: int) -> Expected: ...
+
+    def issued(self) -> Mapping[Cause, datetime]:
+        """When the forecasts in force were made, by what a new one is a cause of; empty without feeds."""
+        ...
 
 
 class LocalOutlook:
@@ -75,18 +82,24 @@ class LocalOutlook:
         values = self._intensity.forecast_g_per_kwh(start, step, steps)
         return Expected(values=values, made_at=start, source=self._intensity.source)
 
+    def issued(self) -> Mapping[Cause, datetime]:
+        return {}
+
 
 class Prices:
     """Import, export and gas prices: the site file's tariffs, or a newer series put in their place."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, *, clock: Clock, triggers: Hub[Trigger]) -> None:
+        self._clock, self._triggers = clock, triggers
         self._tariffs = {tariff.fuel: tariff for tariff in site.tariffs}
         self._timezone = site.timezone
         self._changes: list[tuple[datetime, datetime, float]] = []
 
     def replace(self, start: datetime, end: datetime, rate: float) -> None:
-        """From now on electricity costs `rate` (currency per kWh) in [start, end)."""
+        """From now on electricity costs `rate` (currency per kWh) in [start, end); that is a reason to plan again."""
         self._changes.append((start, end, rate))
+        text = f"electricity costs {rate:.2f} from {start:%H:%M} to {end:%H:%M} UTC"
+        self._triggers.publish(Trigger(cause=Cause.PRICE, text=text, time=self._clock.now()))
 
     def electricity(self, start: datetime, step: timedelta, steps: int) -> Values:
         values = self._series(Fuel.ELECTRICITY, start, step, steps)

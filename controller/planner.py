@@ -64,6 +64,7 @@ class Planner:
         self._asked: dict[Source, frozenset[str]] = {}
         self.last: tuple[Problem, Plan] | None = None
         self.next_at: datetime | None = None
+        self.issued: Mapping[Cause, datetime] = {}  # the forecasts behind the last plan
 
     async def run(self) -> None:
         """Plan until cancelled."""
@@ -129,6 +130,8 @@ class Planner:
         now = self._clock.now()
         rules = self._rules.wishes(self._look(now))
         gathered, plan = None, None
+        scheduled = trigger.cause is Cause.SCHEDULE
+        trigger = self._news(trigger)
         if self._optimise:
             gathered = self._gatherer.gather(now, trigger, self._dispatch.held())
             stale = ", ".join(gathered.stale)
@@ -136,16 +139,24 @@ class Planner:
             plan = await self._solve(gathered.problem, now)
         self._number += 1
         decision = f"plan-{now:%Y%m%dT%H%M%S}-{self._number}"
-        regular = trigger.cause is Cause.SCHEDULE
         wanted: Mapping[str, Wish] = {}
         if gathered is not None and plan is not None:
             self._plans.publish(plan)
             if self._leads:  # back from the rules only after several good plans
                 wanted = self._wishes(gathered, plan, now)
         others = [wish for wish in merged(rules, wanted) if wish.point not in wanted]
-        self._ask(Source.RULES, others, now, decision, scheduled=regular)
-        self._ask(Source.OPTIMISER, list(wanted.values()), now, decision, scheduled=regular)
+        self._ask(Source.RULES, others, now, decision, scheduled=scheduled)
+        self._ask(Source.OPTIMISER, list(wanted.values()), now, decision, scheduled=scheduled)
         return plan
+
+    def _news(self, trigger: Trigger) -> Trigger:
+        """The trigger, or the new forecast that came with a regular plan."""
+        issued = self._gatherer.outlook.issued()
+        new = [cause for cause, when in issued.items() if self.issued.get(cause, when) != when]
+        self.issued = issued
+        if trigger.cause is not Cause.SCHEDULE or not new:
+            return trigger
+        return replace(trigger, cause=new[0], text=f"new forecast of {' and '.join(new)}")
 
     def _wishes(self, gathered: Gathered, plan: Plan, now: datetime) -> Mapping[str, Wish]:
         first = next(iter(plan.series.values())).start

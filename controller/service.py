@@ -24,7 +24,7 @@ from controller.events import Trigger, Watch
 from controller.gather import Gatherer
 from controller.history import History
 from controller.hub import Hub
-from controller.intake import Reflex, follow_devices, follow_levels, follow_outcomes, keep_readings, take_in
+from controller.intake import GATHER, Reflex, follow_devices, follow_levels, follow_outcomes, keep_readings, take_in
 from controller.ladder import Ladder, LevelChange, Trouble
 from controller.learned import MODEL_FILE, Learned
 from controller.learner import Learner
@@ -46,6 +46,7 @@ from optimiser.problem import Plan
 
 log = logging.getLogger(__name__)
 
+LOOK_FOR_FORECASTS_S = 60.0
 FIRST_CONTACT = timedelta(seconds=20)
 FIRST_READINGS_S = 3.0  # pushed values arrive just after the first poll
 
@@ -76,6 +77,7 @@ class Settings:
     learn_nightly: bool = True
     history: History | None = None  # None = what the store knows
     durable: bool = True  # False = a simulation's throw-away files
+    gather: timedelta = GATHER  # readings of that long share a commit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +146,7 @@ def _assemble(
     speaks_on_change = [p.id for p in points if p.max_age > timedelta(minutes=15)]
     history = settings.history or History([p.id for p in points], held=speaks_on_change)
     estimator = Estimator(site, history, occupancy)
-    watch, prices = Watch(site, occupancy), Prices(site)
+    watch, prices = Watch(site, occupancy), Prices(site, clock=clock, triggers=hubs.triggers)
     links = {device.id: Link(device) for device in site.devices}
     ladder = Ladder(clock, changes=hubs.levels)
     dispatch = Dispatch(
@@ -235,7 +237,9 @@ def _edge(service: Service, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]
     )
     return [
         tasks.create_task(taking, name="intake"),
-        tasks.create_task(keep_readings(hubs.readings, service.store, service.ladder), name="store"),
+        tasks.create_task(
+            keep_readings(hubs.readings, service.store, service.ladder, gather=service.settings.gather), name="store"
+        ),
         *devices,
     ]
 
@@ -255,6 +259,7 @@ async def _core(service: Service, tasks: asyncio.TaskGroup) -> list[asyncio.Task
         tasks.create_task(follow_devices(hubs.devices, hubs.triggers, ladder), name="devices"),
         tasks.create_task(follow_outcomes(hubs.outcomes, hubs.triggers), name="outcomes"),
         tasks.create_task(dispatch.run(), name="dispatch"),
+        tasks.create_task(_follow_forecasts(service), name="forecasts"),
     ]
     silent = await dispatch.wait_known(FIRST_CONTACT)
     if silent:
@@ -273,6 +278,16 @@ async def _core(service: Service, tasks: asyncio.TaskGroup) -> list[asyncio.Task
     planning = tasks.create_task(service.planner.run(), name="planner")
     nightly = [tasks.create_task(learning.run(), name="learner")] if service.settings.learn_nightly else []
     return [planning, *nightly, *following]
+
+
+async def _follow_forecasts(service: Service) -> None:
+    """A forecast that is newer than the plan deserves another one. Until cancelled."""
+    while True:
+        await asyncio.sleep(LOOK_FOR_FORECASTS_S)
+        issued, known = service.gatherer.outlook.issued(), service.planner.issued
+        for cause in (cause for cause, when in issued.items() if cause in known and known[cause] != when):
+            text = f"new forecast of {cause}"
+            service.hubs.triggers.publish(Trigger(cause=cause, text=text, time=service.clock.now()))
 
 
 async def _restore_overrides(service: Service) -> None:

@@ -201,8 +201,9 @@ async def run_device(
     attempts = 0
     while True:
         polls = link.polls
+        driver = make_driver()
         try:
-            async with make_driver() as driver, link.serve(driver), asyncio.TaskGroup() as tasks:
+            async with driver, link.serve(driver), asyncio.TaskGroup() as tasks:
                 tasks.create_task(_poll(link, readings, interval, clock, voice), name=f"{device.id}:poll")
                 if Can.PUSH in driver.can:
                     tasks.create_task(_listen(driver, readings), name=f"{device.id}:listen")
@@ -212,7 +213,7 @@ async def run_device(
             voice.down(error)
         if link.polls > polls:
             attempts = 0
-        await asyncio.sleep(BACKOFF_S[min(attempts, len(BACKOFF_S) - 1)])
+        await asyncio.sleep(min(BACKOFF_S[min(attempts, len(BACKOFF_S) - 1)], driver.retry_max_s))
         attempts += 1
 
 

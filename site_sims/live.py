@@ -1,7 +1,7 @@
 """A simulated building under the production program: the same service, on simulated drivers or on real packets."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from config.site import Device, Site
+from controller.events import Cause
 from controller.history import History
 from controller.learned import Learned
 from controller.outlook import Expected
@@ -26,12 +27,21 @@ from site_sims.forecasts import Forecasts
 from site_sims.mqtt_devices import serve_mqtt
 from site_sims.simulated_driver import simulated_drivers
 
+STORED_EVERY = timedelta(minutes=10)  # nobody looks at a simulation's store before its end
+
 
 class SimulatedOutlook:
     """Forecasts as a site would get them, with their errors, at the clock's own time."""
 
     def __init__(self, forecasts: Forecasts, clock: Clock) -> None:
         self._forecasts, self._clock = forecasts, clock
+
+    def issued(self) -> Mapping[Cause, datetime]:
+        now = self._clock.now()
+        return {
+            Cause.WEATHER: now.replace(minute=0, second=0, microsecond=0),
+            Cause.CARBON: now.replace(minute=now.minute // 30 * 30, second=0, microsecond=0),
+        }
 
     def outdoor_degc(self, start: datetime, step: timedelta, steps: int) -> Expected:
         return _expected(self._forecasts.outdoor(self._clock.now(), start=start, steps=steps, step=step))
@@ -90,6 +100,7 @@ async def controlled(
             learn_nightly=False,
             history=history,
             durable=False,
+            gather=STORED_EVERY,
         )
         living = world.create_task(building.run(clock), name="building")
         try:

@@ -1,6 +1,6 @@
 """The result of a simulation, for machines (05: `plenum simulate --json`) and as a table for people."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from io import StringIO
 from typing import Any
@@ -63,7 +63,7 @@ def as_table(result: Mapping[str, Any]) -> str:
     runs: Mapping[str, Any] = result["runs"]
     for name in runs:
         table.add_column(NAMES[name], justify="right")
-    rows = (
+    rows: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
         ("electricity, kWh", lambda run: f"{run['energy_kwh']['electricity']:,.0f}"),
         ("gas, kWh", lambda run: f"{run['energy_kwh']['gas']:,.0f}"),
         ("cost", lambda run: f"{run['cost']:,.2f}"),
