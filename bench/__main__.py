@@ -6,6 +6,7 @@ import sys
 BENCHES = {
     "resolve": "warm re-solve against a hand-built HiGHS matrix model at 1, 5, 20 and 50 zones",
     "bacnet": "points a second by ReadPropertyMultiple, ours against the library's own",
+    "building": "a minute of the simulated town hall, and a reading of it",
     "store": "readings appended, windows and half-hours read, beside plain SQLite",
     "fleet": "10,000 points at one-minute polling: share of a core, memory, drops",
     "latency": "demand limit to dimmer, and price change to setpoint, on loopback",
