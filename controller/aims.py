@@ -106,7 +106,7 @@ class Aims:
             holding.wanted = verdict.value
             holding.note = "; ".join(note for note in (moved, *verdict.notes) if note)
         else:
-            if holding.note != verdict.reason:
+            if holding.wanted is not None or not holding.note:  # once: the reason's figures change all the time
                 log.info("%s: %s", point.id, verdict.reason)
             holding.wanted, holding.note = None, verdict.reason
 

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from config.roles import Role
 from config.site import Site
@@ -26,8 +27,11 @@ log = logging.getLogger(__name__)
 
 STORE_BUFFER = 200_000  # readings: hours of a building while the disk is busy
 STORE_RETRY_S = 15.0
-GATHER_S = 2.0  # readings that come close together share a commit
+GATHER = timedelta(seconds=2)  # readings that come close together share a commit
+MOST_OWED = 1000  # entries of the audit while it cannot be written
 LIMIT_LEASE = timedelta(minutes=30)
+FADE = timedelta(seconds=5)  # until lamps have followed
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 class Reflex:
@@ -39,24 +43,30 @@ class Reflex:
         self._limits = frozenset(point.id for point in site.by_role(Role.DEMAND_LIMIT))
         self._lighting = next((point.id for point in site.by_role(Role.LIGHTING_POWER)), None)
         self._levels: dict[str, float] = {}
+        self._dimmed_at = self._asked_at = _LONG_AGO
 
     def look(self, readings: Sequence[Reading]) -> None:
         """React to a batch of readings in which a limit or the import may have changed."""
         if not self._levels and not any(reading.point in self._limits for reading in readings):
             return
         limit_kw = self._watch.demand_limit_kw
-        import_kw = None if self._watch.import_point is None else self._state.last_value(self._watch.import_point)
-        if limit_kw is None or import_kw is None:
+        meter = None if self._watch.import_point is None else self._state.reading(self._watch.import_point)
+        if limit_kw is None or meter is None or meter.value is None:
             return
-        if self._levels and import_kw + self._saved_kw() <= limit_kw:
-            self._levels = {}
+        if self._levels and meter.value + self._saved_kw() <= limit_kw:
+            self._levels, self._dimmed_at = {}, _LONG_AGO
             self._dispatch.withdraw(Source.DEMAND_LIMIT)
             return
-        levels = {p: v for p in self._lights if (v := self._state.last_value(p)) is not None}
-        lighting_kw = (self._lighting and self._state.last_value(self._lighting)) or 0.0
-        wanted = dimmed(levels, import_kw=import_kw, limit_kw=limit_kw, lighting_kw=lighting_kw)
-        self._levels |= wanted
-        self._ask(limit_kw)
+        now, wanted = self._clock.now(), {}
+        if meter.time > self._dimmed_at + FADE:  # else it does not show yet what was done
+            levels = {p: v for p in self._lights if (v := self._state.last_value(p)) is not None}
+            lighting_kw = (self._lighting and self._state.last_value(self._lighting)) or 0.0
+            wanted = dimmed(levels, import_kw=meter.value, limit_kw=limit_kw, lighting_kw=lighting_kw)
+        if wanted:
+            self._levels |= wanted
+            self._dimmed_at = now
+        if wanted or now >= self._asked_at + LIMIT_LEASE / 2:
+            self._ask(limit_kw)
 
     def _saved_kw(self) -> float:
         """What the dimmed lights would add again, at most."""
@@ -64,13 +74,8 @@ class Reflex:
         shown = [max(level, 1.0) for level in self._levels.values()]
         return lighting_kw * (100.0 * len(shown) / sum(shown) - 1.0) if shown else 0.0
 
-    def renew(self) -> None:
-        """Prolong what is in force."""
-        if self._levels and self._watch.demand_limit_kw is not None:
-            self._ask(self._watch.demand_limit_kw)
-
     def _ask(self, limit_kw: float) -> None:
-        now = self._clock.now()
+        now = self._asked_at = self._clock.now()
         self._dispatch.submit(
             *(
                 Request(
@@ -108,26 +113,43 @@ async def take_in(
             triggers.publish(*found)
 
 
-async def keep_readings(readings: Hub[Reading], store: Store, ladder: Ladder) -> None:
-    """Write every reading to the store, batch by batch; a store that fails is tried again. Until cancelled."""
+async def keep_readings(readings: Hub[Reading], store: Store, ladder: Ladder, *, gather: timedelta = GATHER) -> None:
+    """Write every reading to the store, batch by batch; a store that fails is tried again.
+
+    Until cancelled; what has come until then is still written, if the store takes it at once.
+    """
+    batch: list[Reading] = []
     with readings.subscribe(size=STORE_BUFFER) as buffer:
-        while True:
-            batch = await buffer.batch()
-            await asyncio.sleep(GATHER_S)
-            batch += buffer.take()
+        try:
             while True:
-                try:
-                    await store.append(batch)
-                except StoreError as error:
-                    ladder.report(Trouble.STORE, present=True, text=str(error))
-                    await asyncio.sleep(STORE_RETRY_S)
-                else:
-                    ladder.report(Trouble.STORE, present=False)
-                    break
+                batch = await buffer.batch()
+                await asyncio.sleep(gather.total_seconds())
+                batch += buffer.take()
+                await _keep(batch, store, ladder)
+                batch = []
+        finally:
+            batch += buffer.take()
+            try:
+                await store.append(batch)
+            except StoreError as error:
+                log.error("the last %d readings were not stored: %s", len(batch), error)  # noqa: TRY400  no trace wanted
+
+
+async def _keep(batch: Sequence[Reading], store: Store, ladder: Ladder) -> None:
+    while True:
+        try:
+            await store.append(batch)
+        except StoreError as error:
+            ladder.report(Trouble.STORE, present=True, text=str(error))
+            await asyncio.sleep(STORE_RETRY_S)
+        else:
+            ladder.report(Trouble.STORE, present=False)
+            return
 
 
 async def follow_levels(levels: Hub[LevelChange], dispatch: Dispatch, audit: Audit, clock: Clock) -> None:
-    """Let dispatch follow the ladder, and keep every change of level. Until cancelled."""
+    """Let dispatch follow the ladder, and keep every change of level, later if it cannot be now. Until cancelled."""
+    owed: deque[AuditEntry] = deque(maxlen=MOST_OWED)
     with levels.subscribe() as buffer:
         async for change in buffer:
             where = change.device or "site"
@@ -135,17 +157,24 @@ async def follow_levels(levels: Hub[LevelChange], dispatch: Dispatch, audit: Aud
                 "%s: level %s, was %s: %s", where, change.new.label, change.old.label, change.why or "all is well"
             )
             dispatch.allow(change.new, device=change.device)
-            entry = AuditEntry(
-                time=clock.now(),
-                actor="ladder",
-                action="level",
-                subject=where,
-                old=change.old.label,
-                new=change.new.label,
-                reason=change.why,
-                result="followed",
+            owed.append(
+                AuditEntry(
+                    time=clock.now(),
+                    actor="ladder",
+                    action="level",
+                    subject=where,
+                    old=change.old.label,
+                    new=change.new.label,
+                    reason=change.why,
+                    result="followed",
+                )
             )
-            await audit.record(entry)
+            try:
+                await audit.record(*owed)
+            except StoreError as error:  # dispatch tells the ladder; the next change tries again
+                log.debug("a change of level is not kept yet: %s", error)
+            else:
+                owed.clear()
 
 
 async def follow_outcomes(outcomes: Hub[Outcome], triggers: Hub[Trigger]) -> None:
@@ -154,6 +183,8 @@ async def follow_outcomes(outcomes: Hub[Outcome], triggers: Hub[Trigger]) -> Non
     with outcomes.subscribe() as buffer:
         async for outcome in buffer:
             is_held = outcome.result is Result.HELD
+            if outcome.result is Result.UNKNOWN:  # no answer tells nothing about whose it is
+                continue
             if is_held == (outcome.point in held):
                 continue
             (held.add if is_held else held.discard)(outcome.point)

@@ -76,10 +76,13 @@ class LocalOutlook:
         return Expected(values=found.values / 1000.0, made_at=found.made_at, source=found.source)
 
     def intensity_g_per_kwh(self, start: datetime, step: timedelta, steps: int) -> Expected:
-        if self._intensity is None:
+        try:
+            values = None if self._intensity is None else self._intensity.forecast_g_per_kwh(start, step, steps)
+        except LookupError:  # the file does not reach these days
+            values = None
+        if self._intensity is None or values is None:
             flat = np.full(steps, TYPICAL_G_PER_KWH)
             return Expected(values=flat, made_at=datetime.min.replace(tzinfo=UTC), source="none")
-        values = self._intensity.forecast_g_per_kwh(start, step, steps)
         return Expected(values=values, made_at=start, source=self._intensity.source)
 
     def issued(self) -> Mapping[Cause, datetime]:

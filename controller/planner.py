@@ -104,11 +104,9 @@ class Planner:
         """Lights and ventilation do not wait for a plan."""
         if any(trigger.cause is Cause.OCCUPANCY for trigger in triggers):
             now = self._clock.now()
-            self._ask(Source.RULES, [*self._heating_by_rules(), *self._rules.comfort_services(now)], now)
-
-    def _heating_by_rules(self) -> list[Wish]:
-        """What the rules want of the heating, if it is the rules that lead."""
-        return [] if self._leads else self._rules.wishes(self._look(self._clock.now()))
+            planned = self._asked.get(Source.OPTIMISER, frozenset())
+            rules = self._rules.wishes(self._look(now))
+            self._ask(Source.RULES, [wish for wish in rules if wish.point not in planned], now)
 
     @property
     def _leads(self) -> bool:
@@ -172,15 +170,17 @@ class Planner:
         except SolverFailed as error:
             self._failures += 1
             last = self.last
-            log.warning("no new plan (%s): %s", error, "last plan goes on" if last else "rules lead")
             usable = last is not None and now - last[1].made_at < LAST_PLAN_FOR and self._failures < 2
-            self._ladder.report(Trouble.PLAN_SHIFTED, present=usable, text=f"solver: {error}")
-            self._ladder.report(
-                Trouble.SOLVER, present=not usable, text=f"solver failed {self._failures} times: {error}"
-            )
+            if self._failures <= 2:
+                log.warning("no new plan (%s): %s", error, "the last plan goes on" if usable else "the rules lead")
             if last is None or not usable:
+                text = f"solver failed {self._failures} times: {error}"
+                # In this order, or we should seem well for a moment.
+                self._ladder.report(Trouble.SOLVER, present=True, text=text)
+                self._ladder.report(Trouble.PLAN_SHIFTED, present=False, text="")
                 self.last = None
                 return None
+            self._ladder.report(Trouble.PLAN_SHIFTED, present=True, text=f"solver: {error}")
             return shifted(last[1], problem.start)
         self._failures = 0
         self._ladder.report(Trouble.PLAN_SHIFTED, present=False, text="")

@@ -135,18 +135,20 @@ class Rules:
         carbon_price = self._site.carbon.price_per_kg
         _, cop = heat_pump_curve(heat_pump.heat_kw, heat_pump.cop, self._outdoor(now.time), 42.0)
         pump_cost = (now.electricity_price + carbon_price * now.intensity_g_per_kwh / 1000) / float(cop)
-        gas_cost = float("inf")
-        if boiler is not None:
+        gas_cost = math.inf
+        if boiler is not None and not self._value(Role.FAULT, boiler.id, now.time):
             gas_cost = (now.gas_price + carbon_price * now.gas_kg_per_kwh) / boiler.efficiency
-        cheap = pump_cost <= gas_cost
-        reason = f"heat costs {pump_cost:.3f} by heat pump, {gas_cost:.3f} by gas"
+        broken = bool(self._value(Role.FAULT, heat_pump.id, now.time)) and gas_cost < math.inf
+        cheap = pump_cost <= gas_cost and not broken
+        by_gas = "none to be had" if math.isinf(gas_cost) else f"{gas_cost:.3f}"
+        reason = "it reports a fault" if broken else f"heat costs {pump_cost:.3f} by heat pump, by gas {by_gas}"
         if (point := self._writable(Role.ENABLE, heat_pump.id)) is not None:
             yield Wish(point=point, value=float(cheap), reason=reason)
         if boiler is not None and (point := self._writable(Role.ENABLE, boiler.id)) is not None:
             yield Wish(point=point, value=1.0, reason="tops up when the flow is too cool")
         for tank in (p for b in self._site.buildings for p in b.plant if isinstance(p, Tank)):
             if (point := self._writable(Role.TANK_SETPOINT, tank.id)) is not None:
-                full = pump_cost < 0.7 * gas_cost
+                full = cheap and pump_cost < 0.7 * gas_cost
                 yield Wish(
                     point=point, value=tank.high - 3.0 if full else 45.0, reason="cheap heat" if full else "ready"
                 )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from config.site import Device, Point
+from controller.ending import heed_cancellation
 from controller.hub import Hub
 from drivers.base import Can, Driver, DriverError, Flags, NotReachable, Priority, Quality, ReadBack, Reading
 from drivers.clock import Clock
@@ -211,6 +212,7 @@ async def run_device(
             error = _first(group)
             link.lost(error)
             voice.down(error)
+        heed_cancellation()
         if link.polls > polls:
             attempts = 0
         await asyncio.sleep(min(BACKOFF_S[min(attempts, len(BACKOFF_S) - 1)], driver.retry_max_s))

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from config.site import Device
 from controller import record
+from controller.ending import heed_cancellation
 from controller.holding import Holding, News, Work
 from controller.hub import Hub
 from controller.leases import Fenced, Intent
@@ -181,6 +182,7 @@ class Wire:
             fenced = group.subgroup(Fenced)
             failed = (group if fenced is None else fenced).exceptions[0]
         if failed is not None:
+            heed_cancellation()
             raise failed
 
     async def give(self, holdings: Sequence[Holding], reason: str = "") -> None:
