@@ -107,7 +107,7 @@ class TankState:
 class Weights:
     """Prices of what is not bought: two-tier comfort slack, cap slack, and change of heat."""
 
-    near_per_kh: float = 6.0  # first `near_k` below or above the band
+    near_per_kh: float = 10.0  # first `near_k` below or above the band
     far_per_kh: float = 30.0  # beyond it
     near_k: float = 0.5
     cap_per_kwh: float = 50.0

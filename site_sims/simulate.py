@@ -170,6 +170,13 @@ def run_simulate(args: Namespace) -> int:
     if site is None or findings:
         console.print(format_findings(findings), markup=False, highlight=False)
         return 2
+    if not (SITES / f"{site.id}.yaml").exists():
+        known = ", ".join(sorted(path.stem for path in SITES.glob("*.yaml")))
+        console.print(
+            f"plenum simulate: nothing is known of the building behind {site.id!r}; simulated ones are: {known}",
+            markup=False,
+        )
+        return 2
     if args.tune_baseline:
         return _tune(site, args, console)
     try:
