@@ -71,7 +71,7 @@ class Lived:
             f" (target {target_s:.0f} s of wall time: {met})\n"
             f"  {self.readings:,} readings stored, {self.readings / self.wall_s:,.0f} a second, {self.dropped} dropped;"
             f" {self.commands:,} commands; {self.plans:,} plans\n"
-            f"  the solver took {self.solver_cpu_s:.1f} s of processor time, {self.solver_cpu_s / self.cpu_s:.0%} of all,"
+            f"  the solver took {self.solver_cpu_s:.1f} s of that, {self.solver_cpu_s / self.cpu_s:.0%} of all,"
             f" {self.solver_cpu_s / max(self.plans, 1) * 1e3:.1f} ms a plan; cost of the span {self.cost:.2f}"
         )
 

@@ -12,6 +12,7 @@ from scipy.sparse import coo_array
 
 from optimiser.numbers import Numbers
 from optimiser.problem import Problem
+from optimiser.solve import EQUILIBRATE
 from optimiser.structure import Structure
 from optimiser.theta import REACH, end_value
 
@@ -43,7 +44,8 @@ class Matrices:
         rows = 0
         for name, shape in (
             ("air", (zones, steps)), ("fabric", (zones, steps - 1)), ("comfort", (zones, steps)),
-            ("heat_pump_ramp", (steps - 1,)), ("tank_content", (steps,)), ("tank_hot", (steps,)), ("tank_draw", (steps,)),
+            ("heat_pump_ramp", (steps - 1,)), ("tank_content", (steps,)), ("tank_hot", (steps,)),
+            ("tank_draw", (steps,)),
             ("boiler_ramp", (steps - 1,)), ("balance", (steps,)), ("power", (steps,)),
         ):  # fmt: skip
             size = int(np.prod(shape))
@@ -55,6 +57,7 @@ class Matrices:
         for name, value in (("output_flag", False), ("threads", 1), ("solver", "simplex"), ("presolve", "off")):
             self._highs.setOptionValue(name, value)
         self._highs.setOptionValue("random_seed", 0)
+        self._highs.setOptionValue("simplex_scale_strategy", EQUILIBRATE)
         self._pass(problem, values)
 
     def _add(self, rows: Any, columns: Any, values: Any) -> None:

@@ -21,10 +21,10 @@ def moved(text: str | None = None) -> str:
     """The text of a site file (None = the town hall) whose field ports are free ones. Raises NoRoom."""
     text = EXAMPLE.read_text(encoding="utf-8") if text is None else text
     ports = sorted({int(number) for number in _PORT.findall(text)})
-    for base in BASES:
-        if all(_is_free(base + port) for port in ports):
-            return _PORT.sub(lambda found: str(base + int(found[1])), text)
-    raise NoRoom(f"no block of free ports from {BASES.start} to {BASES.stop}")
+    base = next((base for base in BASES if all(_is_free(base + port) for port in ports)), None)
+    if base is None:
+        raise NoRoom(f"no block of free ports from {BASES.start} to {BASES.stop}")
+    return _PORT.sub(lambda found: str(base + int(found[1])), text)
 
 
 def example() -> Site:

@@ -5,9 +5,11 @@ The text of every ValueError here reads "what is wrong; what to write instead"; 
 
 import math
 import re
+from collections.abc import Mapping
 from datetime import date, time, timedelta
 from difflib import get_close_matches
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
@@ -369,11 +371,26 @@ class Site(Frozen):
     targets: tuple[Target, ...] = ()
     calendar: Calendar = Calendar()
 
-    @property
-    def points(self) -> dict[str, Point]:
+    @cached_property
+    def points(self) -> Mapping[str, Point]:
         """Every point by id, in file order."""
         return {point.id: point for device in self.devices for point in device.points}
 
+    @cached_property
+    def _by_role(self) -> Mapping[tuple[Role, str | None], list[Point]]:
+        found: dict[tuple[Role, str | None], list[Point]] = {}
+        for point in self.points.values():
+            for part in (None, point.part):
+                found.setdefault((point.role, part), []).append(point)
+        return found
+
     def by_role(self, role: Role, part: str | None = None) -> list[Point]:
         """Points of a role, of one zone or plant if `part` is given, in file order."""
-        return [p for p in self.points.values() if p.role is role and part in (None, p.part)]
+        return [*self._by_role.get((role, part), ())]
+
+    def __copy__(self) -> Self:
+        """Copy without what is looked up once: `model_copy` may give the copy other devices."""
+        copied = super().__copy__()
+        for name in ("points", "_by_role"):
+            copied.__dict__.pop(name, None)
+        return copied

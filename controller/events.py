@@ -1,12 +1,13 @@
 """What makes us plan again: each trigger says its cause in words."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 
 from config.roles import Role
-from config.site import Site
+from config.site import Point, Site, Zone
 from controller.occupancy import Occupancy
 from drivers.base import Reading
 
@@ -43,6 +44,9 @@ class Trigger:
         return f"{self.cause}: {self.text}"
 
 
+Eye = Callable[[float, datetime], list[Trigger]]
+
+
 class Watch:
     """Turns readings into triggers: occupancy that changed, comfort in danger, a meter near its limit."""
 
@@ -55,11 +59,22 @@ class Watch:
         self._limit_kw: float | None = None
         caps = [tariff.import_cap_kw for tariff in site.tariffs if tariff.import_cap_kw is not None]
         self._cap_kw = min(caps, default=None)
-        self._roles = {point.id: (point.role, point.part) for point in site.points.values()}
         mains = [m.point.rsplit(".", 1)[0] for m in site.meters if m.main]
         self.import_point = next(
             (p.id for p in site.by_role(Role.ELECTRICITY_POWER) if p.id.rsplit(".", 1)[0] in mains), None
         )
+        self._eyes = {point.id: eye for point in site.points.values() if (eye := self._eye(point)) is not None}
+
+    def _eye(self, point: Point) -> Eye | None:
+        """What looks at the readings of a point; None = nobody need look."""
+        match point.role:
+            case Role.OCCUPANCY:
+                return partial(self._occupancy_changed, point.part)
+            case Role.ZONE_TEMPERATURE if point.part in self._zones:
+                return partial(self._comfort, self._zones[point.part])
+            case Role.DEMAND_LIMIT:
+                return self._demand
+        return self._meter if point.id == self.import_point else None
 
     @property
     def demand_limit_kw(self) -> float | None:
@@ -73,41 +88,30 @@ class Watch:
 
     def look(self, readings: Iterable[Reading]) -> list[Trigger]:
         """The triggers in a batch of readings, in their order."""
-        found = []
+        found: list[Trigger] = []
+        eyes = self._eyes
         for reading in readings:
-            role, part = self._roles.get(reading.point, (Role.OTHER, ""))
-            value = reading.value
-            if value is None:
-                continue
-            if role is Role.OCCUPANCY:
-                found += self._occupancy_changed(part, value > 0, reading.time)
-            elif role is Role.ZONE_TEMPERATURE:
-                found += self._comfort(part, value, reading.time)
-            elif role is Role.DEMAND_LIMIT:
-                found += self._demand(value, reading.time)
-            elif reading.point == self.import_point:
-                found += self._meter(value, reading.time)
+            eye = eyes.get(reading.point)
+            if eye is not None and reading.value is not None:
+                found += eye(reading.value, reading.time)
         return found
 
-    def _occupancy_changed(self, zone: str, present: bool, now: datetime) -> list[Trigger]:  # noqa: FBT001  a value
-        before = self._people.get(zone)
+    def _occupancy_changed(self, zone: str, people: float, now: datetime) -> list[Trigger]:
+        before, present = self._people.get(zone), people > 0
         self._people[zone] = present
         if before is None or before == present:
             return []
         word = "people came in" if present else "empty now"
         return [Trigger(cause=Cause.OCCUPANCY, text=f"{zone}: {word}", time=now)]
 
-    def _comfort(self, zone: str, degc: float, now: datetime) -> list[Trigger]:
-        band = self._zones.get(zone)
-        if band is None:
+    def _comfort(self, zone: Zone, degc: float, now: datetime) -> list[Trigger]:
+        wanted = self._occupancy.occupied(zone.id, now) or self._occupancy.occupied(zone.id, now + COMFORT_AHEAD)
+        low = zone.comfort.occupied.low if wanted else zone.comfort.unoccupied.low
+        was_cold = self._cold.get(zone.id, False)
+        self._cold[zone.id] = degc < low + (COMFORT_CLEAR_K if was_cold else COMFORT_MARGIN_K)
+        if was_cold or not self._cold[zone.id]:
             return []
-        wanted = self._occupancy.occupied(zone, now) or self._occupancy.occupied(zone, now + COMFORT_AHEAD)
-        low = band.comfort.occupied.low if wanted else band.comfort.unoccupied.low
-        was_cold = self._cold.get(zone, False)
-        self._cold[zone] = degc < low + (COMFORT_CLEAR_K if was_cold else COMFORT_MARGIN_K)
-        if was_cold or not self._cold[zone]:
-            return []
-        return [Trigger(cause=Cause.COMFORT, text=f"{zone}: {degc:.1f} degC, wanted {low:.1f}", time=now)]
+        return [Trigger(cause=Cause.COMFORT, text=f"{zone.id}: {degc:.1f} degC, wanted {low:.1f}", time=now)]
 
     def _demand(self, limit_kw: float, now: datetime) -> list[Trigger]:
         before, self._limit_kw = self._limit_kw, limit_kw

@@ -18,6 +18,7 @@ from controller.hub import Buffer, Hub
 from controller.ladder import Ladder, Level, Trouble
 from controller.naming import Names
 from controller.rules import Now, Rules, merged
+from controller.supervisor import next_tick
 from drivers.clock import Clock
 from optimiser.explain import explain
 from optimiser.problem import Plan, Problem
@@ -78,20 +79,19 @@ class Planner:
         """The trigger that makes us plan; patient ones wait until the last plan is a few minutes old."""
         begun = self._clock.now()
         every = self._site.control.plan_every
-        due = begun + every - timedelta(seconds=begun.timestamp() % every.total_seconds())
-        self.next_at = due
+        self.next_at = due = next_tick(begun, every)
         waiting: list[Trigger] = []
         while True:
             until = min(due, begun + SHORTEST_GAP) if waiting else due
             try:
                 async with asyncio.timeout(max(0.0, (until - self._clock.now()).total_seconds())):
-                    waiting += await buffer.batch()
+                    waiting += [trigger for trigger in await buffer.batch() if not self._knows(trigger)]
             except TimeoutError:
                 break
             self._follow_presence(waiting)
             if any(trigger.cause not in PATIENT for trigger in waiting):
                 break
-            if self._clock.now() - begun >= SHORTEST_GAP:
+            if waiting and self._clock.now() - begun >= SHORTEST_GAP:
                 break
         now = self._clock.now()
         if not waiting:
@@ -99,6 +99,11 @@ class Planner:
         urgent = next((t for t in waiting if t.cause not in PATIENT), waiting[0])
         others = len(waiting) - 1
         return urgent if not others else replace(urgent, text=f"{urgent.text} (and {others} more)")
+
+    def _knows(self, trigger: Trigger) -> bool:
+        """It tells of a forecast that the last plan, made at the same moment, rests on already."""
+        known = self.issued.get(trigger.cause)
+        return known is not None and known == self._gatherer.outlook.issued().get(trigger.cause)
 
     def _follow_presence(self, triggers: list[Trigger]) -> None:
         """Lights and ventilation do not wait for a plan."""

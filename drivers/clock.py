@@ -15,6 +15,7 @@ class Clock:
         if epoch.tzinfo is None:
             raise ValueError("the epoch must be an aware datetime")
         self.epoch = epoch.astimezone(UTC)
+        self._at_s, self._now = 0.0, self.epoch  # the last answer: many ask in one instant of virtual time
 
     @classmethod
     def real(cls) -> "Clock":
@@ -23,7 +24,10 @@ class Clock:
         return cls(now - timedelta(seconds=asyncio.get_running_loop().time()))
 
     def now(self) -> datetime:
-        return self.epoch + timedelta(seconds=asyncio.get_running_loop().time())
+        at_s = asyncio.get_running_loop().time()
+        if at_s != self._at_s:
+            self._at_s, self._now = at_s, self.epoch + timedelta(seconds=at_s)
+        return self._now
 
     def drift_s(self) -> float:
         """Machine's wall clock minus this clock, seconds; only meaningful for `Clock.real()`."""

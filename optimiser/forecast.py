@@ -43,20 +43,17 @@ def base_load(
     known = np.isfinite(history_kw)
     if not known.any():
         return np.zeros(steps)
-    methods = (_by_kind, _week_ago)
     day = round(DAY / step)
-    errors = np.zeros(len(methods))
+    errors = np.zeros(2)  # of `_by_all`
     for trial in range(1, TRIALS + 1):
         now = past - trial * day
         if now < day:
             break
         ahead = min(steps, past - now)
         truth = history_kw[now : now + ahead]
-        for number, method in enumerate(methods):
-            found = method(history_kw[:now], kind[: now + ahead], place[: now + ahead], step)
-            errors[number] += np.nansum(np.abs(found - truth))
-    best = methods[int(np.argmin(errors))]
-    return best(history_kw, kind, place, step)
+        told = _by_all(history_kw[:now], kind[: now + ahead], place[: now + ahead], step)
+        errors += [np.nansum(np.abs(found - truth)) for found in told]
+    return _by_all(history_kw, kind, place, step)[int(np.argmin(errors))]
 
 
 def _utc_days(start: datetime, step: timedelta, past: int, steps: int) -> tuple[Ints, Ints]:
@@ -95,10 +92,15 @@ def _by_kind(history_kw: Floats, kind: Ints, place: Ints, step: timedelta) -> Fl
     return result
 
 
-def _week_ago(history_kw: Floats, kind: Ints, place: Ints, step: timedelta) -> Floats:
+def _by_all(history_kw: Floats, kind: Ints, place: Ints, step: timedelta) -> tuple[Floats, ...]:
+    """Return the forecast of each method."""
+    usual = _by_kind(history_kw, kind, place, step)
+    return usual, _week_ago(history_kw, kind, step, usual)
+
+
+def _week_ago(history_kw: Floats, kind: Ints, step: timedelta, usual: Floats) -> Floats:
     """Return the same step of the week before; where that is unknown or another kind of day, what is usual."""
     past, week = len(history_kw), round(WEEK / step)
-    usual = _by_kind(history_kw, kind, place, step)
     if past < week:
         return usual
     source = past - week + np.arange(len(usual)) % week

@@ -17,6 +17,7 @@ from optimiser.structure import Structure, structure_of
 from optimiser.theta import parameters
 
 DEVEX, CHOOSE = 1, -1  # HiGHS: simplex_dual_edge_weight_strategy
+EQUILIBRATE = 3  # HiGHS: simplex_scale_strategy; a quarter fewer iterations on a re-solve than its own choice
 COLUMNWISE = 1
 MINIMISE = 1
 MANY = 1500  # so many changed coefficients are passed as a new model under the old basis
@@ -103,6 +104,7 @@ class Solver:
             ("solver", "simplex"),
             ("presolve", "off"),
             ("random_seed", 0),
+            ("simplex_scale_strategy", EQUILIBRATE),
         ):
             self._highs.setOptionValue(name, value)
 
