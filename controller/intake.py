@@ -140,10 +140,10 @@ async def _keep(batch: Sequence[Reading], store: Store, ladder: Ladder) -> None:
         try:
             await store.append(batch)
         except StoreError as error:
-            ladder.report(Trouble.STORE, present=True, text=str(error))
+            ladder.report(Trouble.READINGS, present=True, text=str(error))
             await asyncio.sleep(STORE_RETRY_S)
         else:
-            ladder.report(Trouble.STORE, present=False)
+            ladder.report(Trouble.READINGS, present=False)
             return
 
 

@@ -70,6 +70,7 @@ class Trouble(StrEnum):
     MODEL_ERROR = "model_error"  # predictions off by more than 2 K for an hour
     DEVICE = "device"  # its data is stale, or it is gone; name the device
     STORE = "store"  # lease store unwritable
+    READINGS = "readings"  # what is measured cannot be stored
     DISK = "disk"  # less than 100 MB left
     CLOCK = "clock"  # wall clock not to be trusted
     SECOND_SUPERVISOR = "second_supervisor"
@@ -85,6 +86,7 @@ _RULES = {
     Trouble.MODEL_ERROR: _Rule(Level.RULES, clears=3),
     Trouble.DEVICE: _Rule(Level.HOLD, dwell=timedelta(minutes=5)),
     Trouble.STORE: _Rule(Level.RELEASED, dwell=timedelta(minutes=1)),
+    Trouble.READINGS: _Rule(Level.RELEASED, dwell=timedelta(minutes=1)),
     Trouble.DISK: _Rule(Level.RELEASED, dwell=timedelta(minutes=1)),
     Trouble.CLOCK: _Rule(Level.RELEASED, dwell=timedelta(minutes=1)),
     Trouble.SECOND_SUPERVISOR: _Rule(Level.RELEASED, dwell=timedelta(minutes=1)),

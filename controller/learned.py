@@ -1,6 +1,7 @@
 """What has been learned of the building, kept as one readable JSON file beside the store."""
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
@@ -9,6 +10,8 @@ from pathlib import Path
 from config.site import Boiler, HeatPump, Site
 from optimiser.problem import ZoneModel
 from optimiser.thermal import prior_model
+
+log = logging.getLogger(__name__)
 
 STEP = timedelta(minutes=15)
 MODEL_FILE = "model.json"
@@ -41,11 +44,19 @@ def priors(site: Site) -> Learned:
 
 
 def load(path: Path, site: Site) -> Learned:
-    """The stored models, with priors for zones the file does not know; priors alone if there is no file."""
+    """The stored models, with priors for zones the file does not know; priors alone if it is missing or damaged."""
     begin = priors(site)
     if not path.exists():
         return begin
-    content = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        return _read(path.read_text(encoding="utf-8"), begin)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        log.warning("%s: not a model of this version, beginning anew: %s", path, error)
+        return begin
+
+
+def _read(text: str, begin: Learned) -> Learned:
+    content = json.loads(text)
     stored = {
         name: ZoneModel(**(model | {"offset_k": tuple(model["offset_k"])}))
         for name, model in content.pop("zones").items()

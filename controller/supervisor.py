@@ -3,13 +3,12 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from config.site import Device, Point
-from controller.ending import heed_cancellation
 from controller.hub import Hub
 from drivers.base import Can, Driver, DriverError, Flags, NotReachable, Priority, Quality, ReadBack, Reading
 from drivers.clock import Clock
@@ -204,19 +203,41 @@ async def run_device(
         polls = link.polls
         driver = make_driver()
         try:
-            async with driver, link.serve(driver), asyncio.TaskGroup() as tasks:
-                tasks.create_task(_poll(link, readings, interval, clock, voice), name=f"{device.id}:poll")
+            async with driver, link.serve(driver):
+                work = {"poll": _poll(link, readings, interval, clock, voice)}
                 if Can.PUSH in driver.can:
-                    tasks.create_task(_listen(driver, readings), name=f"{device.id}:listen")
+                    work["listen"] = _listen(driver, readings)
+                error = await _until_lost(device.id, work)
         except* DriverError as group:
             error = _first(group)
-            link.lost(error)
-            voice.down(error)
-        heed_cancellation()
+        link.lost(error)
+        voice.down(error)
         if link.polls > polls:
             attempts = 0
         await asyncio.sleep(min(BACKOFF_S[min(attempts, len(BACKOFF_S) - 1)], driver.retry_max_s))
         attempts += 1
+
+
+async def _until_lost(device: str, work: Mapping[str, Coroutine[None, None, None]]) -> DriverError:
+    """Do the work until some of it finds the device lost; return what was said.
+
+    The error is handed over, not raised in the TaskGroup: Python 3.11 would forget a cancellation that comes with it.
+    """
+    lost: asyncio.Future[DriverError] = asyncio.get_running_loop().create_future()
+
+    async def watched(part: Coroutine[None, None, None]) -> None:
+        try:
+            await part
+        except* DriverError as group:
+            if not lost.done():
+                lost.set_result(_first(group))
+
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(watched(part), name=f"{device}:{name}") for name, part in work.items()]
+        error = await lost
+        for task in running:
+            task.cancel()
+    return error
 
 
 async def _poll(link: Link, readings: Hub[Reading], every: timedelta, clock: Clock, voice: _Voice) -> None:

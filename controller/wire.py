@@ -9,7 +9,6 @@ from typing import Protocol
 
 from config.site import Device
 from controller import record
-from controller.ending import heed_cancellation
 from controller.holding import Holding, News, Work
 from controller.hub import Hub
 from controller.leases import Fenced, Intent
@@ -173,17 +172,14 @@ class Wire:
 
     async def _together(self, leases: Coroutine[None, None, None], audit: Coroutine[None, None, None]) -> None:
         """Bring both to disk in one commit. Raises Fenced or StoreError."""
-        failed: BaseException | None = None
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(leases, name=f"{self.device.id}:leases")
-                tasks.create_task(audit, name=f"{self.device.id}:audit")
-        except* StoreError as group:
-            fenced = group.subgroup(Fenced)
-            failed = (group if fenced is None else fenced).exceptions[0]
-        if failed is not None:
-            heed_cancellation()
-            raise failed
+        async with asyncio.TaskGroup() as tasks:
+            both = [
+                tasks.create_task(_refusal(leases), name=f"{self.device.id}:leases"),
+                tasks.create_task(_refusal(audit), name=f"{self.device.id}:audit"),
+            ]
+        errors = [error for error in (task.result() for task in both) if error is not None]
+        if errors:
+            raise next((error for error in errors if isinstance(error, Fenced)), errors[0])
 
     async def give(self, holdings: Sequence[Holding], reason: str = "") -> None:
         """Hand points back and read them; what is not proven free stays leased."""
@@ -265,6 +261,15 @@ class Wire:
         result = holding.result or Result.UNKNOWN
         desk.outcomes.publish(record.outcome(holding, now, value=had, result=result, why=words))
         await desk.audit.record(record.seen(holding, now, old=had, news=news))
+
+
+async def _refusal(work: Coroutine[None, None, None]) -> StoreError | None:
+    """The store's refusal, returned: one raised in a TaskGroup would make Python 3.11 forget a cancellation."""
+    try:
+        await work
+    except StoreError as error:
+        return error
+    return None
 
 
 @dataclass(slots=True, eq=False)

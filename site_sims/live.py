@@ -65,10 +65,12 @@ async def wired(building: SimulatedBuilding, clock: Clock, *, wire: bool) -> Asy
         return
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(serve_bacnet(building.field, clock=clock))
-        broker = await stack.enter_async_context(Broker())
-        await stack.enter_async_context(
-            serve_mqtt(building.field, building.site.devices, clock=clock, host=broker.host, port=broker.port)
-        )
+        devices = building.site.devices
+        for host, port in dict.fromkeys((d.options["host"], d.options["port"]) for d in devices if d.driver == "mqtt"):
+            broker = await stack.enter_async_context(Broker(host, port))
+            await stack.enter_async_context(
+                serve_mqtt(building.field, devices, clock=clock, host=broker.host, port=broker.port)
+            )
         shared = await stack.enter_async_context(Shared())
         yield lambda device: make_driver(device, clock=clock, shared=shared)
 
