@@ -14,7 +14,10 @@ from types import TracebackType
 from typing import Self
 
 from controller.guard import BEAT, Heartbeat
+from controller.leases import read_leases
 from controller.service import Service
+from controller.store.base import StoreError
+from controller.store.control import CONTROL_FILE
 from controller.web.view import Check
 
 log = logging.getLogger(__name__)
@@ -33,11 +36,11 @@ class GuardProcess:
     """A guard of its own session, so that it outlives us when we are killed. `with` starts and ends it.
 
     It holds a lock of the data directory as long as it lives; one that an earlier run left is replaced by ours, for
-    which `run` must run.
+    which `run` must run. With `stays` False it ends with us whatever is left.
     """
 
-    def __init__(self, directory: Path, site_file: Path, *, stale_s: float = STALE_S) -> None:
-        self._directory, self._site_file, self._stale_s = directory, site_file, stale_s
+    def __init__(self, directory: Path, site_file: Path, *, stale_s: float = STALE_S, stays: bool = True) -> None:
+        self._directory, self._site_file, self._stale_s, self._stays = directory, site_file, stale_s, stays
         self._process: subprocess.Popen[bytes] | None = None
         self._asked = 0  # times an older guard was told to end
         self.restarts = 0
@@ -49,8 +52,11 @@ class GuardProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Let it go: after a clean end there is nothing left to guard."""
+        """End it, unless something is still held: then it goes on trying to hand that back."""
         if self._process is not None and self._process.poll() is None:
+            if self._stays and self._held():
+                log.warning("the guard, process %d, goes on trying to hand back what is left", self._process.pid)
+                return
             self._process.terminate()
             try:
                 self._process.wait(END_WITHIN_S)
@@ -81,6 +87,15 @@ class GuardProcess:
         """How it is, for the health page."""
         text = f"process {self.pid} watches" if self.alive else "dead; it is started again within seconds"
         return Check(name="Guard", ok=self.alive, text=text)
+
+    def _held(self) -> bool:
+        """Whether anything is leased still; what cannot be read counts as held."""
+        if not (self._directory / CONTROL_FILE).exists():
+            return False
+        try:
+            return bool(read_leases(self._directory))
+        except StoreError:
+            return True
 
     def _start(self) -> None:
         """Start it, if no guard of an earlier run holds the lock; such a one is told to end."""

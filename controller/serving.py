@@ -24,8 +24,6 @@ from drivers.clock import Clock
 
 log = logging.getLogger(__name__)
 
-PORTS_TRIED = 20
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
@@ -149,7 +147,7 @@ def say_handed(handed: Handed, site: Site, say: Callable[[str], None]) -> None:
         if names:
             say(f"  {device.id}: {', '.join(name.split('.', 1)[1] for name in names)}")
     for point in handed.left:
-        say(f"  not proven free: {point}; its lease runs out, and the guard goes on trying")
+        say(f"  not proven free: {point}; the building's own watchdog takes it back when the heartbeat stays away")
 
 
 def _count_faults(shown: ServiceBackend) -> None:

@@ -247,7 +247,7 @@ def _apart(stage: _Stage, site_file: Path, seed: int) -> Handed:
     with (
         Worker() as solver,
         _building_apart(stage, site_file, seed) as building,
-        GuardProcess(stage.directory, site_file) as guard,
+        GuardProcess(stage.directory, site_file, stays=False) as guard,
     ):
 
         async def press(name: str, begins: bool) -> None:  # noqa: FBT001  the state asked for

@@ -294,6 +294,7 @@ class ServiceBackend:
             tasks.create_task(self._follow_plans(), name="backend:plans")
             tasks.create_task(self._follow_levels(), name="backend:levels")
             tasks.create_task(self._follow_outcomes(), name="backend:outcomes")
+            tasks.create_task(self._follow_devices(), name="backend:devices")
             tasks.create_task(self._follow_wanted(), name="backend:looks")
             tasks.create_task(self._each_minute(), name="backend:minutes")
             tasks.create_task(self._orders.run(), name="backend:overrides")
@@ -328,6 +329,11 @@ class ServiceBackend:
                 await buffer.batch()
                 self._changed("control")
                 await asyncio.sleep(self._setting.pace())
+
+    async def _follow_devices(self) -> None:
+        with self._service.hubs.devices.subscribe() as buffer:
+            async for _ in buffer:
+                self._changed("control")
 
     async def _follow_wanted(self) -> None:
         """Ask devices for the priority arrays that pages show."""
@@ -377,7 +383,9 @@ class ServiceBackend:
         self._statuses, self._overrides = self._service.dispatch.status, self._orders.overrides
 
     def _hold(self, point: Point) -> Hold:
-        return hold(point, self._statuses[point.id], self._overrides.get(point.id), self._names)
+        status = self._statuses[point.id]
+        answers = self._service.links[status.device].up
+        return hold(point, status, self._overrides.get(point.id), self._names, answers=answers)
 
     def _back(self, name: str) -> ReadBack | None:
         """The newer of what dispatch and what a page's own look has seen."""

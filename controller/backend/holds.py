@@ -20,14 +20,13 @@ _OURS = {
 _ASKED = {Result.REJECTED: "the device refused it", Result.UNKNOWN: "the device does not answer"}
 
 
-def hold(point: Point, status: PointStatus, override: Override | None, names: Names) -> Hold:
-    """Whose value a writable point follows, until when and why."""
+def hold(point: Point, status: PointStatus, override: Override | None, names: Names, *, answers: bool) -> Hold:
+    """Whose value a writable point follows, until when and why; `answers` False = its device is lost."""
     slot = status.slot
     if status.holder is outcome.Holder.OPERATOR:
         at = "" if status.value is None else f" at {amount(point, status.value)}"
         text = f"held at the building's own panel{at} (slot {slot})"
-        waits = f"; waiting: {status.reason}" if status.reason else ""
-        return Hold(holder=Holder.OPERATOR, text=text, slot=slot, reason=f"Plenum leaves it alone{waits}")
+        return Hold(holder=Holder.OPERATOR, text=text, slot=slot, reason="Plenum leaves it alone and plans around it")
     if override is not None:
         text = f"by a person here, until {names.clock(override.expires)}"
         if status.ours is None:
@@ -38,7 +37,7 @@ def hold(point: Point, status: PointStatus, override: Override | None, names: Na
     if status.holder is outcome.Holder.WE:
         by = _OURS.get(Source(status.source), "") if status.source else "until its lease ends"
         until = "" if status.expires is None else f", until {names.clock(status.expires)} unless renewed"
-        text = f"{by} (slot {slot}){until}"
+        text = f"{by} (slot {slot}){until}" if answers else f"{by} (slot {slot}) when last seen; no answer now"
         return Hold(holder=Holder.PLAN, text=text, slot=slot, until=status.expires, reason=_reason(status))
     if status.holder is outcome.Holder.BMS:
         where = "its own default" if slot is None else f"its own schedule (slot {slot})"
