@@ -156,7 +156,7 @@ def plan_once(site: Site, args: Namespace) -> int:
     if args.json:
         say(json.dumps(plain(plan), indent=1))
     else:
-        _print(site, plan)
+        print_plan(site, plan)
     return DONE
 
 
@@ -200,7 +200,7 @@ async def _known(site: Site, directory: Path, clock: Clock) -> History:
     return history
 
 
-def _print(site: Site, plan: Plan) -> None:
+def print_plan(site: Site, plan: Plan) -> None:
     """The plan as a table of hours and as sentences."""
     names = Names(site)
     console = Console()

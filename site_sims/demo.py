@@ -171,7 +171,7 @@ class _Timed:
 # --- building and controller in one loop ---------------------------------------------------------------------------
 
 
-class _Buttons:
+class PacedButtons:
     """The building's disturbances, and the pace of time."""
 
     def __init__(self, disturbances: Disturbances, loop: VirtualTimeLoop) -> None:
@@ -207,7 +207,7 @@ def _together(stage: _Stage, pace: float) -> Handed:
     async def live() -> Handed:
         clock = Clock(beginning(stage.site))
         async with world(stage.past.building, clock) as living:
-            buttons = _Buttons(Disturbances(stage.site, living.press), loop)
+            buttons = PacedButtons(Disturbances(stage.site, living.press), loop)
             setting = Setting(
                 intensity=read_intensity(INTENSITY), actions=buttons, banner=buttons.banner, pace=buttons.pace
             )
