@@ -6,8 +6,6 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import lsq_linear
-from scipy.signal import lfilter
 
 from optimiser.structure import mutual
 
@@ -128,6 +126,8 @@ def emitter_scale(history: History) -> Floats:
 
     Bounded least squares around the common ratio, so that a zone that hardly heats keeps that.
     """
+    from scipy.optimize import lsq_linear  # half a second to import, and only learning needs it
+
     zones = history.temperature_degc.shape[1]
     if history.metered_heat_kw is None:
         return np.ones(zones)
@@ -157,6 +157,8 @@ def heat_kw(history: History, scale: Floats) -> Floats:
 
 def filtered(temperature: Floats, rate: float) -> Floats:
     """Return the slow state that belongs to a temperature without holes: M' = M + rate (T - M), from the first day."""
+    from scipy.signal import lfilter  # more than a second to import
+
     begin = temperature[: max(1, len(temperature) // 20)].mean()
     slow, _ = lfilter([0.0, rate], [1.0, rate - 1.0], temperature, zi=[begin])
     result: Floats = slow

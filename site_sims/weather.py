@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import lfilter
 
 from config.site import Location
 from site_sims import sun
@@ -58,7 +57,11 @@ def _temperatures() -> tuple[int, Array]:
 def _process(seed: int, stream: int, size: int, memory: float) -> Array:
     """An autoregressive series of unit variance."""
     shocks = np.random.default_rng([seed, stream]).standard_normal(size) * np.sqrt(1 - memory**2)
-    return np.asarray(lfilter([1.0], [1.0, -memory], shocks), dtype=np.float64)
+    values, value = [], 0.0
+    for shock in shocks.tolist():  # as scipy's lfilter to the bit, which takes more than a second to import
+        value = shock + memory * value
+        values.append(value)
+    return np.array(values)
 
 
 class Weather:
