@@ -21,9 +21,8 @@ from controller.rules import Now, Rules, merged
 from controller.supervisor import next_tick
 from drivers.clock import Clock
 from optimiser.explain import explain
-from optimiser.problem import Plan, Problem
+from optimiser.problem import Plan, Problem, SolverFailed
 from optimiser.shift import shifted
-from optimiser.solve import SolverFailed
 
 log = logging.getLogger(__name__)
 

@@ -182,3 +182,7 @@ class Plan:
     solve_s: float
     marginal_heat_price: tuple[float, ...] = ()  # money per kWh of heat by step
     reasons: tuple[Reason, ...] = ()
+
+
+class SolverFailed(Exception):  # noqa: N818  reads as what happened
+    """No usable plan came out; the text says what the solver answered."""

@@ -12,7 +12,7 @@ from optimiser.compile import Compiled, Floats, compile_model
 from optimiser.model import build
 from optimiser.numbers import numbers
 from optimiser.outcome import Solution, plan
-from optimiser.problem import Plan, Problem, Status
+from optimiser.problem import Plan, Problem, SolverFailed, Status
 from optimiser.structure import Structure, structure_of
 from optimiser.theta import parameters
 
@@ -23,10 +23,6 @@ MINIMISE = 1
 MANY = 1500  # so many changed coefficients are passed as a new model under the old basis
 ITERATIONS = 500_000  # per solve when there is no time limit: far above what any plan needs
 KEPT = 8  # compiled structures
-
-
-class SolverFailed(Exception):  # noqa: N818  reads as what happened
-    """No usable plan came out; the text says what the solver answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

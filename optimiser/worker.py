@@ -15,10 +15,12 @@ import subprocess
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from optimiser.problem import Plan, Problem
-from optimiser.solve import Limits, Sessions, SolverFailed
+from optimiser.problem import Plan, Problem, SolverFailed
+
+if TYPE_CHECKING:
+    from optimiser.solve import Sessions
 
 HEADER = struct.Struct("!Q")
 HOME = str(Path(__file__).parents[1])  # the child finds this package also when it is not installed
@@ -32,10 +34,14 @@ class InProcess:
     """
 
     def __init__(self) -> None:
-        self._sessions = Sessions()
+        self._sessions: Sessions | None = None
 
     async def solve(self, problem: Problem, time_out_s: float) -> Plan:  # noqa: ARG002  virtual time stands still
         """Return the plan; raises SolverFailed where there is none."""
+        if self._sessions is None:
+            from optimiser.solve import Sessions  # the solver's libraries take seconds to import
+
+            self._sessions = Sessions()
         return _answered(self._sessions, problem)
 
 
@@ -136,6 +142,8 @@ class Worker:
 
 def serve(fd: int, time_s: float | None) -> None:
     """Answer Problems on this socket until its other end is closed; runs in the child."""
+    from optimiser.solve import Limits, Sessions  # only the child needs the solver's libraries
+
     sessions = Sessions(limits=Limits(time_s=time_s))
     with socket.socket(fileno=fd) as line, line.makefile("rwb") as file:
         while len(header := file.read(HEADER.size)) == HEADER.size:
@@ -150,7 +158,7 @@ def serve(fd: int, time_s: float | None) -> None:
             file.flush()
 
 
-def _answered(sessions: Sessions, problem: Problem) -> Plan:
+def _answered(sessions: "Sessions", problem: Problem) -> Plan:
     try:
         return sessions.solve(problem)
     except ValueError as error:
