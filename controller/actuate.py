@@ -16,8 +16,10 @@ from optimiser.problem import Plan, Problem, TankState
 EMITTER_EXPONENT = 1.3  # radiators, EN 442
 RATED_EXCESS_K = 50.0
 HEATS_FROM_SHARE = 0.03  # of an emitter's power; below that the plan does not mean to heat
-RISES_FROM_K = 0.15  # in a step; else the local loop holds the planned temperature by itself
-LEAD_K = 0.5  # setpoint above a rising plan, so that a proportional loop stays open
+HOLD_GAIN = 1.0  # helps a slow local loop towards the planned temperature, either way
+BELOW_K = 0.2  # as far below the floor as a setpoint may go to stop an overshoot
+AHEAD_STEPS, OVER_K = 4, 0.7  # not far above what the next hour is to bring
+FULL_SHARE, BAND_K = 0.85, 1.7  # of an emitter's power; the proportional band of usual room controllers
 FLOW_MARGIN_K = 2.0
 FULL_DROP_K = 8.0  # more drop of the water at an emitter's full power than where its scale was learned
 RUNS_FROM_KW = 1.0
@@ -56,8 +58,12 @@ def _zones(site: Site, problem: Problem, plan: Plan, step: int) -> Iterator[Wish
         aim = plan.series[f"temperature:{zone.id}"].values[step]
         floor = zone.low_degc[min(step, len(zone.low_degc) - 1)]
         if heat_kw > HEATS_FROM_SHARE * zone.max_heat_kw:
-            rises = aim - zone.temperature_degc > RISES_FROM_K
-            value = max(aim + (LEAD_K if rises else 0.0), floor)
+            share = heat_kw / zone.max_heat_kw
+            if share > FULL_SHARE:  # the valve wide open, and the loop's integral at rest
+                peak = max(plan.series[f"temperature:{zone.id}"].values[step : step + AHEAD_STEPS])
+                value = max(min(zone.temperature_degc + BAND_K, peak + OVER_K), aim, floor)
+            else:
+                value = max(aim + HOLD_GAIN * (aim - zone.temperature_degc), floor - BELOW_K)
             reason = words.get(zone.id, f"heat with {heat_kw:.1f} kW towards {aim:.1f} degC")
         else:
             value = floor
