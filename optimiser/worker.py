@@ -13,6 +13,7 @@ import socket
 import struct
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -145,7 +146,7 @@ def serve(fd: int, time_s: float | None) -> None:
     from optimiser.solve import Limits, Sessions  # only the child needs the solver's libraries
 
     sessions = Sessions(limits=Limits(time_s=time_s))
-    with socket.socket(fileno=fd) as line, line.makefile("rwb") as file:
+    with suppress(BrokenPipeError), socket.socket(fileno=fd) as line, line.makefile("rwb") as file:  # parent killed
         while len(header := file.read(HEADER.size)) == HEADER.size:
             (size,) = HEADER.unpack(header)
             problem = pickle.loads(file.read(size))  # noqa: S301  from our own parent

@@ -21,7 +21,7 @@ SITE = Path(__file__).parents[1] / "config" / "examples" / "townhall.yaml"
 MODEL = Path(__file__).parent / "data" / "townhall_model.json"
 LESSONS = (date(2023, 1, 9), date(2023, 2, 5))
 BEGINS = datetime(2023, 2, 7, 5, 0)  # noqa: DTZ001  local time of the site: a Tuesday with a council meeting
-WARM_UP = timedelta(days=3)
+WARM_UP = timedelta(days=2)
 METERED_MIN = 5  # minutes between the meter readings that are kept
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from config.load import load_site
+from controller.learned import load
 from controller.web.view import NotFound
 from drivers.clock import Clock
 from site_sims.building import NO_LIMIT_KW
 from site_sims.demo import PacedButtons
-from site_sims.prelude import beginning, live_before
+from site_sims.prelude import MODEL, SITE, beginning, live_before
 from site_sims.virtual_time import VirtualTimeLoop
 from site_sims.world import LIMIT_KW, OPERATOR_DEGC, Disturbances, World, busy_port, cut_device, world
 from tests.shifted import shifted_site
@@ -64,6 +65,13 @@ async def test_the_building_lives_on_the_wire_and_names_what_is_ours(tmp_path: P
         assert living.ours() == ["hall.heating_setpoint"]
         assert "TCP port" in busy_port(site) or "UDP port" in busy_port(site)
     assert busy_port(site) == ""
+
+
+def test_the_shipped_model_was_accepted_for_every_zone() -> None:
+    site = load_site(SITE)
+    learned = load(MODEL, site)
+    assert learned.accepted_at is not None
+    assert all(model.fitted_rmse_k is not None and model.fitted_rmse_k < 1.0 for model in learned.zones.values())
 
 
 async def test_a_building_that_is_real_has_no_buttons(tmp_path: Path) -> None:

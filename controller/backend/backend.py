@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
 
 from config.roles import Role
@@ -16,6 +15,7 @@ from controller.backend.accounts import Accounts
 from controller.backend.alarms import Alarms
 from controller.backend.control import control
 from controller.backend.forecast import Outside
+from controller.backend.health import checks, own_version
 from controller.backend.holds import hold, read_back, slots
 from controller.backend.metrics import Measures
 from controller.backend.orders import Orders
@@ -99,10 +99,7 @@ class ServiceBackend:
         self._wanted: Hub[str] = Hub()  # points whose priority array somebody looks at
         self._outdoor = next((p.id for p in service.site.by_role(Role.OUTDOOR_TEMPERATURE)), None)
         self.measures = Measures(service)
-        try:
-            self._version = version("plenum")
-        except PackageNotFoundError:
-            self._version = "from the source tree"
+        self._version = own_version()
 
     # --- views -------------------------------------------------------------------------------------------------
 
@@ -204,34 +201,14 @@ class ServiceBackend:
         )
 
     def health(self) -> HealthView:
-        service, now = self._service, self._service.clock.now()
-        down = [name for name, link in service.links.items() if not link.up]
-        plan = self._planned.plan
-        level = service.ladder.level
-        due = service.planner.next_at
-        late = due is not None and now > due + timedelta(minutes=5)
-        checks = (
-            Check(name="Control", ok=level <= Level.ADVISORY or self._orders.stopped, text=self.now().control.word),
-            Check(
-                name="Devices",
-                ok=not down,
-                text=f"no answer from {', '.join(down)}" if down else f"all {len(service.links)} answer",
-            ),
-            Check(
-                name="Plan",
-                ok=not late,
-                text="none yet"
-                if plan is None
-                else f"made at {self._names.clock(plan.made_at)} in {plan.solve_s * 1000:.0f} ms",
-            ),
-            Check(
-                name="Store",
-                ok=not service.hubs.readings.dropped,
-                text=f"{self.measures.readings:,} readings since the start, {service.hubs.readings.dropped} dropped",
-            ),
-            *self._setting.checks(),
+        own = checks(
+            self._service,
+            self._planned.plan,
+            readings=self.measures.readings,
+            stopped=self._orders.stopped,
+            names=self._names,
         )
-        return HealthView(version=self._version, started=self._began, checks=checks)
+        return HealthView(version=self._version, started=self._began, checks=(*own, *self._setting.checks()))
 
     async def carbon(self) -> CarbonView:
         return await self._accounts.view(self._service.clock.now())

@@ -1,0 +1,45 @@
+"""What the health of the service depends on, each with its state in words (pure)."""
+
+from datetime import timedelta
+from importlib.metadata import PackageNotFoundError, version
+
+from controller.ladder import Level
+from controller.naming import Names
+from controller.service import Service
+from controller.web.view import Check
+from optimiser.problem import Plan
+
+LATE = timedelta(minutes=5)  # a plan that is due for longer
+
+
+def own_version() -> str:
+    """The version that is installed."""
+    try:
+        return version("plenum")
+    except PackageNotFoundError:
+        return "from the source tree"
+
+
+def checks(service: Service, plan: Plan | None, *, readings: int, stopped: bool, names: Names) -> tuple[Check, ...]:
+    """Control, devices, plan and store; `plan` is the newest, `readings` those since the start."""
+    level, due, now = service.ladder.level, service.planner.next_at, service.clock.now()
+    down = [name for name, link in service.links.items() if not link.up]
+    made = "none yet"
+    if plan is not None:
+        made = f"made at {names.clock(plan.made_at)} in {plan.solve_s * 1000:.0f} ms"
+    dropped = service.hubs.readings.dropped
+    words = (
+        "stopped by a person"
+        if stopped
+        else f"level {level.label}" + (f": {why}" if (why := service.ladder.why) else "")
+    )
+    return (
+        Check(name="Control", ok=level <= Level.ADVISORY or stopped, text=words),
+        Check(
+            name="Devices",
+            ok=not down,
+            text=f"no answer from {', '.join(down)}" if down else f"all {len(service.links)} answer",
+        ),
+        Check(name="Plan", ok=due is None or now <= due + LATE, text=made),
+        Check(name="Store", ok=not dropped, text=f"{readings:,} readings since the start, {dropped} dropped"),
+    )
