@@ -21,7 +21,7 @@ from drivers.registry import Shared, make_driver
 from optimiser.problem import Forecast
 from optimiser.worker import InProcess
 from site_sims.bacnet_devices import serve_bacnet
-from site_sims.broker import Broker
+from site_sims.broker import Broker, keepalive_in_loop_time
 from site_sims.building import SimulatedBuilding
 from site_sims.forecasts import Forecasts
 from site_sims.mqtt_devices import serve_mqtt
@@ -64,6 +64,7 @@ async def wired(building: SimulatedBuilding, clock: Clock, *, wire: bool) -> Asy
         yield simulated_drivers(building.field, clock=clock)
         return
     async with AsyncExitStack() as stack:
+        stack.enter_context(keepalive_in_loop_time(asyncio.get_running_loop()))  # or no two runs would be alike
         await stack.enter_async_context(serve_bacnet(building.field, clock=clock))
         devices = building.site.devices
         for host, port in dict.fromkeys((d.options["host"], d.options["port"]) for d in devices if d.driver == "mqtt"):
