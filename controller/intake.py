@@ -40,14 +40,14 @@ class Reflex:
     def __init__(self, site: Site, state: State, watch: Watch, dispatch: Dispatch, clock: Clock) -> None:
         self._state, self._watch, self._dispatch, self._clock = state, watch, dispatch, clock
         self._lights = [point.id for point in site.by_role(Role.LIGHT_LEVEL) if point.writable]
-        self._limits = frozenset(point.id for point in site.by_role(Role.DEMAND_LIMIT))
+        self._causes = frozenset((watch.import_point, *(point.id for point in site.by_role(Role.DEMAND_LIMIT))))
         self._lighting = next((point.id for point in site.by_role(Role.LIGHTING_POWER)), None)
         self._levels: dict[str, float] = {}
         self._dimmed_at = self._asked_at = _LONG_AGO
 
     def look(self, readings: Sequence[Reading]) -> None:
         """React to a batch of readings in which a limit or the import may have changed."""
-        if not self._levels and not any(reading.point in self._limits for reading in readings):
+        if not self._levels and not any(reading.point in self._causes for reading in readings):
             return
         limit_kw = self._watch.demand_limit_kw
         meter = None if self._watch.import_point is None else self._state.reading(self._watch.import_point)

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 SOLVER_TIME_OUT_S = 30.0
 LAST_PLAN_FOR = timedelta(hours=2)
 PATIENT = frozenset({Cause.OCCUPANCY, Cause.COMFORT, Cause.METER, Cause.WEATHER, Cause.CARBON})
+TOGETHER_S = 0.1  # what happens at one moment makes one plan, and reflexes are on the wire before we compute
 SHORTEST_GAP = timedelta(minutes=5)  # between plans for a cause that can wait
 
 
@@ -89,6 +90,8 @@ class Planner:
                 break
             self._follow_presence(waiting)
             if any(trigger.cause not in PATIENT for trigger in waiting):
+                await asyncio.sleep(TOGETHER_S)
+                waiting += buffer.take()
                 break
             if waiting and self._clock.now() - begun >= SHORTEST_GAP:
                 break
