@@ -36,6 +36,7 @@ OPERATOR_DEGC = 22.5
 LIMIT_KW = 12.0
 OURS = range(9, 15)
 LINGERS_S = 180.0  # after the controller is gone, so that the guard is seen at work
+STAYS_S = 15.0  # after that, for whoever wants to look
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,12 +231,14 @@ async def _live(site: Site, *, seed: int, directory: Path) -> None:
     async with world(building, clock) as living:
         print("ready", flush=True)
         await _obey(living)
-        log.info("the controller is gone; its values stand in %d points", len(living.ours()))
-        begun = clock.now()
-        async with asyncio.timeout(LINGERS_S):
-            while living.ours():
-                await asyncio.sleep(0.5)
-        log.info("all points are the building's again, %.0f s later", (clock.now() - begun).total_seconds())
+        if living.ours():
+            log.info("the controller is gone; its values stand in %d points", len(living.ours()))
+            begun = clock.now()
+            async with asyncio.timeout(LINGERS_S):
+                while living.ours():
+                    await asyncio.sleep(0.5)
+            log.info("all points are the building's again, %.0f s later", (clock.now() - begun).total_seconds())
+            await asyncio.sleep(STAYS_S)
     _end_guard(directory)
 
 
