@@ -36,7 +36,7 @@ OPERATOR_DEGC = 22.5
 LIMIT_KW = 12.0
 OURS = range(9, 15)
 LINGERS_S = 180.0  # after the controller is gone, so that the guard is seen at work
-STAYS_S = 15.0  # after that, for whoever wants to look
+STAYS_S = 6.0  # after that, for whoever wants to look
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ import pytest
 from config.load import load_site
 from controller.audit import export
 from controller.guard import own_way
+from controller.guarding import LOCK_FILE
 from controller.leases import read_leases
 from drivers.base import ReadBack, priority
 from drivers.clock import Clock
@@ -138,6 +139,10 @@ def test_a_killed_service_is_handed_back_by_its_guard_within_a_minute(tmp_path: 
             entry["subject"] for entry in _audit(data) if entry["actor"] == "guard" and entry["result"] == "applied"
         }
         assert freed == held
+        guard = int((data / LOCK_FILE).read_text())
+        while Path(f"/proc/{guard}").exists():  # the building ends it and itself
+            assert perf_counter() - killed < 2 * PATIENCE_S
+            asyncio.run(asyncio.sleep(0.5))
 
 
 def _audit(data: Path) -> list[dict[str, str]]:
