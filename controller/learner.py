@@ -17,7 +17,7 @@ from controller.occupancy import Occupancy
 from drivers.clock import Clock
 from optimiser.history import History as Teachings
 from optimiser.identify import learn as learn_zones
-from optimiser.plant import PlantFit, heat_pump_curve, identify_plant
+from optimiser.plant import FEWEST, PlantFit, heat_pump_curve, identify_plant
 
 log = logging.getLogger(__name__)
 
@@ -61,12 +61,20 @@ def learn(site: Site, estimator: Estimator, *, old: Learned, now: datetime) -> L
         old,
         zones={**old.zones, **dict(zip(estimator.ids, found.models, strict=True))},
         emitter_scale={**old.emitter_scale, **dict(zip(estimator.ids, found.emitter_scale, strict=True))},
-        heat_pump_cop=plant.heat_pump_cop,
-        heat_pump_capacity=plant.heat_pump_capacity,
-        boiler_efficiency=plant.boiler_efficiency,
+        **_plant_taught(plant),
         accepted_at=now if any(taken) else old.accepted_at,
         verdict=f"{sum(taken)} of {len(taken)} zones; {plant.reason}; {verdict}",
     )
+
+
+def _plant_taught(fit: PlantFit) -> dict[str, float]:
+    """What there was enough to learn from; after a summer the rest is still what it was."""
+    taught: dict[str, float] = {}
+    if fit.samples >= FEWEST:
+        taught = {"heat_pump_cop": fit.heat_pump_cop, "heat_pump_capacity": fit.heat_pump_capacity}
+    if fit.boiler_efficiency != 1.0:
+        taught["boiler_efficiency"] = fit.boiler_efficiency
+    return taught
 
 
 def _plant(site: Site, estimator: Estimator, steps: int) -> PlantFit:
@@ -116,7 +124,10 @@ class Learner:
             new = learn(self._site, self._estimator, old=self._gatherer.learned, now=now)
             log.info("models: %s", new.verdict)
             self._gatherer.learned = new
-            new.save(self._path)
+            try:
+                new.save(self._path)
+            except OSError as error:  # a full disk must not end control; tomorrow is another night
+                log.warning("the models could not be kept: %s", error)
             if new.accepted_at == now:
                 self._triggers.publish(Trigger(cause=Cause.MODEL, text=new.verdict.partition(";")[0], time=now))
 
