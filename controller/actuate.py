@@ -58,7 +58,7 @@ def _zones(site: Site, problem: Problem, plan: Plan, step: int) -> Iterator[Wish
         aim = plan.series[f"temperature:{zone.id}"].values[step]
         floor = zone.low_degc[min(step, len(zone.low_degc) - 1)]
         if heat_kw > HEATS_FROM_SHARE * zone.max_heat_kw:
-            share = heat_kw / zone.max_heat_kw
+            share = heat_kw / max(zone.max_heat_kw, 1e-6)  # a solver's nought may be a little more
             if share > FULL_SHARE:  # the valve wide open, and the loop's integral at rest
                 peak = max(plan.series[f"temperature:{zone.id}"].values[step : step + AHEAD_STEPS])
                 value = max(min(zone.temperature_degc + BAND_K, peak + OVER_K), aim, floor)

@@ -1,0 +1,198 @@
+"""A plan's step as setpoints: what is asked for, and that nothing asked for passes the envelope unlawfully."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from config.roles import Role
+from controller.actuate import BELOW_K, RATED_EXCESS_K, Wish, by_point, flow_needed, wishes
+from controller.envelope import Allowed, Facts, check
+from controller.learned import priors
+from optimiser.problem import Plan, Problem, Reason, Series, Status
+from tests.problems import START, STEP, problem, zone
+from tests.town_hall import town_hall_site
+
+SITE = town_hall_site()
+BUILDING = SITE.buildings[0]
+ZONES = [z.id for z in BUILDING.zones]
+LEARNED = priors(SITE)
+STEPS = 8
+HEAT_PUMP, BOILER = "townhall.heat_pump.enable", "townhall.boiler.enable"
+LIMIT, TANK, FLOW = "townhall.heat_pump.capacity_limit", "townhall.tank.setpoint", "townhall.circuit.flow_setpoint"
+HALL = "townhall.hall.heating_setpoint"
+
+
+def cold_house(**changes: object) -> Problem:
+    """The town hall at 20 degC inside and 10 outside."""
+    zones = tuple(zone(z.id, steps=STEPS, max_heat_kw=0.7 * (z.emitter_kw or 0.0)) for z in BUILDING.zones)
+    return problem(zones, steps=STEPS, outdoor_degc=(10.0,) * STEPS, **changes)
+
+
+def planned(asked: Problem, **series: float | tuple[float, ...]) -> Plan:
+    """A plan with these values (`heat_hall` for `heat:hall`); what is not named is nought, and 20 degC."""
+    rows = {f"temperature:{z.id}": 20.0 for z in asked.zones} | {f"heat:{z.id}": 0.0 for z in asked.zones}
+    rows |= dict.fromkeys(("heat_pump", "boiler", "tank", "import", "export", "electricity"), 0.0)
+    rows |= {
+        name.replace("_", ":", 1) if name.startswith(("heat_h", "temp")) else name: v for name, v in series.items()
+    }
+    made = {
+        name: Series(
+            start=START, step=STEP, unit="kW", values=value if isinstance(value, tuple) else (float(value),) * STEPS
+        )
+        for name, value in rows.items()
+    }
+    return Plan(
+        made_at=START, trigger="test", status=Status.OPTIMAL, series=made, cost=0, carbon_kg=0, energy_kwh={},
+        discomfort_kh=0, objective=0, solve_s=0,
+    )  # fmt: skip
+
+
+def asked_for(problem_: Problem, plan: Plan, step: int = 0) -> dict[str, Wish]:
+    return dict(by_point(wishes(SITE, problem_, plan, LEARNED, step)))
+
+
+def test_a_zone_that_is_not_heated_is_left_at_its_floor() -> None:
+    found = asked_for(cold_house(), planned(cold_house()))
+    assert found[HALL].value == 20.0
+    assert "no heat needed" in found[HALL].reason
+    assert {f"townhall.{name}.heating_setpoint" for name in ZONES} <= set(found)
+
+
+def test_a_heated_zone_is_set_at_or_above_what_is_planned() -> None:
+    house = cold_house()
+    plan = planned(house, heat_hall=15.0, temperature_hall=20.5)
+    found = asked_for(house, plan)
+    assert 20.5 <= found[HALL].value <= 22.0
+    assert "15.0 kW" in found[HALL].reason
+
+
+def test_the_plans_own_words_come_first() -> None:
+    house = cold_house()
+    reasons = tuple(
+        Reason(time=START + n * STEP, part="hall", cause="price", text=text) for n, text in enumerate(("now", "later"))
+    )
+    found = asked_for(house, replace(planned(house), reasons=reasons))
+    assert found[HALL].reason == "now"
+
+
+def test_a_zone_that_somebody_holds_is_not_asked_for() -> None:
+    house = cold_house()
+    held = replace(house.zones[0], held_degc=22.0)
+    assert HALL not in asked_for(replace(house, zones=(held, *house.zones[1:])), planned(house))
+
+
+def test_a_running_heat_pump_is_enabled_as_far_as_planned_and_its_tank_lets_it() -> None:
+    house = cold_house()
+    found = asked_for(house, planned(house, heat_pump=4.0, tank=10.0))
+    assert (found[HEAT_PUMP].value, found[LIMIT].value) == (1.0, 50.0)
+    idle = asked_for(house, planned(house, tank=10.0))
+    assert found[TANK].value > idle[TANK].value
+    assert idle[HEAT_PUMP].value == 0.0
+    assert LIMIT not in idle, "who does not run needs no limit"
+    assert "waits" in idle[HEAT_PUMP].reason
+
+
+def test_a_breath_of_heat_in_the_plan_starts_nothing() -> None:
+    house = cold_house()
+    found = asked_for(house, planned(house, heat_pump=0.9, boiler=0.9))
+    assert (found[HEAT_PUMP].value, found[BOILER].value) == (0.0, 0.0)
+
+
+def test_the_boiler_runs_when_planned() -> None:
+    house = cold_house()
+    found = asked_for(house, planned(house, boiler=12.0))
+    assert found[BOILER].value == 1.0
+    assert found[BOILER].reason == "12 kW beside the heat pump"
+
+
+@pytest.mark.parametrize(("available", "ready"), [(True, HEAT_PUMP), (False, BOILER)])
+def test_in_frost_one_source_stays_ready(*, available: bool, ready: str) -> None:
+    house = replace(cold_house(), outdoor_degc=(-2.0,) * STEPS)
+    assert house.heat_pump is not None
+    house = replace(house, heat_pump=replace(house.heat_pump, available=available))
+    found = asked_for(house, planned(house))
+    assert found[ready].value == 1.0
+    assert found[ready].reason == "ready against frost"
+    assert {found[HEAT_PUMP].value, found[BOILER].value} == {0.0, 1.0}
+
+
+def test_a_full_tank_is_its_highest_temperature_and_an_empty_one_its_useful_lowest() -> None:
+    house = cold_house()
+    full = asked_for(house, planned(house, tank=20.0))[TANK].value
+    empty = asked_for(house, planned(house, tank=0.0))[TANK].value
+    assert full == 55.0
+    assert empty == pytest.approx(55.0 - 20.0 / (3000 * 4.186 / 3600), abs=0.06)
+
+
+def test_the_flow_is_as_hot_as_the_worst_zone_needs() -> None:
+    house = cold_house()
+    assert asked_for(house, planned(house))[FLOW].value == 25.0
+    some = asked_for(house, planned(house, heat_hall=10.0))[FLOW]
+    more = asked_for(house, planned(house, heat_hall=18.0))[FLOW]
+    assert 25.0 < some.value < more.value <= 65.0
+    assert "hall" in some.reason
+
+
+def test_the_flow_an_emitter_needs_is_the_standards() -> None:
+    assert flow_needed(0.0, 10.0, 20.0) == 20.0
+    assert flow_needed(-1.0, 10.0, 20.0) == 20.0
+    assert flow_needed(10.0, 10.0, 20.0) >= 20.0 + RATED_EXCESS_K
+    flows = [flow_needed(kw, 10.0, 20.0) for kw in range(11)]
+    assert flows == sorted(flows)
+
+
+def test_later_steps_can_be_asked_for_and_beyond_the_end_is_an_error() -> None:
+    house = cold_house()
+    plan = planned(house, heat_pump=(0.0,) * 4 + (6.0,) * 4)
+    assert [asked_for(house, plan, step)[HEAT_PUMP].value for step in (0, 3, 4)] == [0.0, 0.0, 1.0]
+    with pytest.raises(IndexError):
+        wishes(SITE, house, plan, LEARNED, STEPS)
+
+
+def test_a_site_without_plant_is_asked_for_zones_only() -> None:
+    bare = SITE.model_copy(update={"buildings": (BUILDING.model_copy(update={"plant": ()}),)})
+    house = replace(cold_house(), heat_pump=None, boiler=None, tank=None)
+    found = wishes(bare, house, planned(house), LEARNED)
+    assert {SITE.points[wish.point].role for wish in found} == {Role.HEATING_SETPOINT}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(0, STEPS - 1))
+def test_whatever_is_planned_what_leaves_the_envelope_is_within_limits(seed: int, step: int) -> None:
+    random = np.random.default_rng(seed)
+    zones = tuple(
+        zone(
+            name,
+            steps=STEPS,
+            temperature_degc=random.uniform(5, 30),
+            low_degc=tuple(random.choice([12.0, 20.2], STEPS).tolist()),
+            max_heat_kw=float(random.choice([0.0, 1e-3, 20.0])),
+        )
+        for name in ZONES
+    )
+    house = replace(cold_house(), zones=zones, outdoor_degc=tuple(random.uniform(-20, 20, STEPS).tolist()))
+
+    def row(low: float, high: float) -> tuple[float, ...]:
+        return tuple(random.uniform(low, high, STEPS).tolist())
+
+    plan = planned(house, heat_pump=row(0, 80), boiler=row(0, 130), tank=row(-5, 40))
+    series = {
+        name: replace(one, values=row(0, 40) if name.startswith("heat:") else row(5, 35))
+        for name, one in plan.series.items()
+        if ":" in name
+    }
+    plan = replace(plan, series={**plan.series, **series})
+    for wish in wishes(SITE, house, plan, LEARNED, step):
+        point = SITE.points[wish.point]
+        verdict = check(point, wish.value, Facts())
+        assert isinstance(verdict, Allowed), verdict
+        assert point.low is not None
+        assert point.high is not None
+        assert point.low <= verdict.value <= point.high
+        assert wish.reason
+        if point.role is Role.HEATING_SETPOINT:
+            floor = next(z.low_degc[step] for z in zones if z.id == point.part)
+            assert wish.value >= floor - BELOW_K - 0.05
