@@ -177,7 +177,8 @@ class Planner:
         except SolverFailed as error:
             self._failures += 1
             last = self.last
-            usable = last is not None and now - last[1].made_at < LAST_PLAN_FOR and self._failures < 2
+            fresh = last is not None and now - last[1].made_at < LAST_PLAN_FOR
+            usable = fresh and self._failures < 2 and self._ladder.level is not Level.RULES
             if self._failures <= 2:
                 log.warning("no new plan (%s): %s", error, "the last plan goes on" if usable else "the rules lead")
             if last is None or not usable:

@@ -11,43 +11,17 @@ from config.roles import Role
 from controller.actuate import BELOW_K, RATED_EXCESS_K, Wish, by_point, flow_needed, wishes
 from controller.envelope import Allowed, Facts, check
 from controller.learned import priors
-from optimiser.problem import Plan, Problem, Reason, Series, Status
-from tests.problems import START, STEP, problem, zone
+from optimiser.problem import Plan, Problem, Reason
+from tests.plans import BUILDING, STEPS, cold_house, planned
+from tests.problems import START, STEP, zone
 from tests.town_hall import town_hall_site
 
 SITE = town_hall_site()
-BUILDING = SITE.buildings[0]
 ZONES = [z.id for z in BUILDING.zones]
 LEARNED = priors(SITE)
-STEPS = 8
 HEAT_PUMP, BOILER = "townhall.heat_pump.enable", "townhall.boiler.enable"
 LIMIT, TANK, FLOW = "townhall.heat_pump.capacity_limit", "townhall.tank.setpoint", "townhall.circuit.flow_setpoint"
 HALL = "townhall.hall.heating_setpoint"
-
-
-def cold_house(**changes: object) -> Problem:
-    """The town hall at 20 degC inside and 10 outside."""
-    zones = tuple(zone(z.id, steps=STEPS, max_heat_kw=0.7 * (z.emitter_kw or 0.0)) for z in BUILDING.zones)
-    return problem(zones, steps=STEPS, outdoor_degc=(10.0,) * STEPS, **changes)
-
-
-def planned(asked: Problem, **series: float | tuple[float, ...]) -> Plan:
-    """A plan with these values (`heat_hall` for `heat:hall`); what is not named is nought, and 20 degC."""
-    rows = {f"temperature:{z.id}": 20.0 for z in asked.zones} | {f"heat:{z.id}": 0.0 for z in asked.zones}
-    rows |= dict.fromkeys(("heat_pump", "boiler", "tank", "import", "export", "electricity"), 0.0)
-    rows |= {
-        name.replace("_", ":", 1) if name.startswith(("heat_h", "temp")) else name: v for name, v in series.items()
-    }
-    made = {
-        name: Series(
-            start=START, step=STEP, unit="kW", values=value if isinstance(value, tuple) else (float(value),) * STEPS
-        )
-        for name, value in rows.items()
-    }
-    return Plan(
-        made_at=START, trigger="test", status=Status.OPTIMAL, series=made, cost=0, carbon_kg=0, energy_kwh={},
-        discomfort_kh=0, objective=0, solve_s=0,
-    )  # fmt: skip
 
 
 def asked_for(problem_: Problem, plan: Plan, step: int = 0) -> dict[str, Wish]:
