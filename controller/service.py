@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 
 LOOK_FOR_FORECASTS_S = 60.0
 FIRST_CONTACT = timedelta(seconds=20)
-FIRST_READINGS_S = 3.0  # pushed values arrive just after the first poll
+FIRST_READINGS_S = 1.0  # what brokers kept for us arrives just after the first poll
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

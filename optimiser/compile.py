@@ -6,7 +6,7 @@ decision and a constant coefficient become column bounds, and rows with the same
 A re-solve is then one sparse product and a few bulk calls into the solver, with no Pyomo in it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from pyomo.common.gc_manager import PauseGC
 from pyomo.repn.quadratic import QuadraticRepnVisitor
 from pyomo.repn.util import OrderedVarRecorder
-from scipy.sparse import csr_array
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int32]
@@ -32,6 +31,21 @@ class Affine:
 
     def scaled(self, factor: float) -> "Affine":
         return Affine(self.constant * factor, {key: value * factor for key, value in self.terms.items()})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sparse:
+    """A sparse matrix. Not SciPy's: with Pyomo about, importing that takes two seconds, and a restart waits for it."""
+
+    lines: NDArray[np.intp]  # of each entry
+    places: NDArray[np.intp]
+    values: Floats
+    count: int  # of lines
+
+    def times(self, vector: Floats) -> Floats:
+        """Multiply with a vector."""
+        product: Floats = np.bincount(self.lines, self.values * vector[self.places], self.count).astype(np.float64)
+        return product
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,12 +69,12 @@ class Compiled:
     entries: Floats
     moving: int
     constant: Floats
-    product: csr_array  # numbers = constant + product @ theta
+    product: Sparse  # numbers = constant + product x theta
     parts: dict[str, slice]  # row_lower, row_upper, lower, upper, cost, entries, offset
 
     def numbers(self, theta: Floats) -> Floats:
         """Return all moving numbers at these parameters."""
-        return self.constant + self.product @ theta  # type: ignore[no-any-return]  # scipy's product is untyped
+        return self.constant + self.product.times(theta)
 
 
 class _Walk:
@@ -237,20 +251,16 @@ def _arrays(
         entries=np.array([value.constant for _, _, value in entries]),
         moving=moving,
         constant=np.array([value.constant for value in numbers]),
-        product=_sparse([value.terms for value in numbers], len(walk.parameters)),
+        product=_sparse([value.terms for value in numbers]),
         parts=parts,
     )
 
 
-def _sparse(lines: Iterable[dict[int, float]], width: int) -> csr_array:
-    starts: list[int] = [0]
-    places: list[int] = []
-    values: list[float] = []
-    for line in lines:
-        places.extend(line.keys())
-        values.extend(line.values())
-        starts.append(len(places))
-    return csr_array(
-        (np.array(values, dtype=float), np.array(places, dtype=np.int32), np.array(starts, dtype=np.int32)),
-        shape=(len(starts) - 1, width),
+def _sparse(lines: Sequence[dict[int, float]]) -> Sparse:
+    entries = [(n, place, value) for n, line in enumerate(lines) for place, value in line.items()]
+    return Sparse(
+        lines=np.array([line for line, _, _ in entries], dtype=np.intp),
+        places=np.array([place for _, place, _ in entries], dtype=np.intp),
+        values=np.array([value for _, _, value in entries], dtype=float),
+        count=len(lines),
     )

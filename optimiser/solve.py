@@ -6,7 +6,6 @@ from typing import Any
 import highspy
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
 
 from optimiser.compile import Compiled, Floats, compile_model
 from optimiser.model import build
@@ -85,13 +84,11 @@ class Solver:
         self._limits = limits
         self._highs: Any = highspy.Highs()
         self._loaded: Floats | None = None  # the numbers now in the solver
-        order = coo_array(
-            (np.arange(len(compiled.entries)), (compiled.entry_rows, compiled.entry_columns)),
-            shape=(compiled.row_count, compiled.column_count),
-        ).tocsc()
-        self._starts: NDArray[np.int32] = order.indptr.astype(np.int32)
-        self._rows: NDArray[np.int32] = order.indices.astype(np.int32)
-        self._order: NDArray[np.int64] = order.data  # the entry at each place of the column-wise matrix
+        order = np.lexsort((compiled.entry_rows, compiled.entry_columns))
+        filled = np.bincount(compiled.entry_columns, minlength=compiled.column_count)
+        self._starts: NDArray[np.int32] = np.concatenate(([0], filled.cumsum())).astype(np.int32)
+        self._rows: NDArray[np.int32] = compiled.entry_rows[order]
+        self._order: NDArray[np.int64] = order  # the entry at each place of the column-wise matrix
         self._every_row = np.arange(compiled.row_count, dtype=np.int32)
         self._integrality = np.zeros(compiled.column_count, dtype=np.int32)
         for name, value in (
