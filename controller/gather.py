@@ -22,8 +22,8 @@ from optimiser.problem import BoilerState, HeatPumpState, Problem, TankState, Zo
 
 Values = NDArray[np.float64]
 
-COMFORT_GUARD_K = 0.28  # half a sensor's step and the model's error at a quarter of an hour
-EARLY_STEPS = 2  # quarter hours by which a room should be ready before people come: a start cannot be made good
+COMFORT_GUARD_K = 0.35  # half a sensor's step and the model's error at a quarter of an hour
+EARLY_STEPS = 3  # quarter hours by which a room should be ready before people come: a start cannot be made good
 WEATHER_MEMORY_STEPS = 16  # how long the error of the forecast against our own sensor is expected to last
 FLOW_HEADROOM_K = 14.0
 ROOM_DEGC = 20.0
