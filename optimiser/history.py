@@ -157,12 +157,12 @@ def heat_kw(history: History, scale: Floats) -> Floats:
 
 def filtered(temperature: Floats, rate: float) -> Floats:
     """Return the slow state that belongs to a temperature without holes: M' = M + rate (T - M), from the first day."""
-    from scipy.signal import lfilter  # more than a second to import
-
-    begin = temperature[: max(1, len(temperature) // 20)].mean()
-    slow, _ = lfilter([0.0, rate], [1.0, rate - 1.0], temperature, zi=[begin])
-    result: Floats = slow
-    return result
+    slow, kept = float(temperature[: max(1, len(temperature) // 20)].mean()), 1.0 - rate
+    found = []
+    for degc in temperature.tolist():  # in plain floats: a library's filter takes more than a second to import
+        found.append(slow)
+        slow = rate * degc + kept * slow
+    return np.array(found)
 
 
 def without_stuck(temperature: Floats, longest: int) -> Floats:
