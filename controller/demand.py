@@ -1,5 +1,6 @@
 """Answer to a demand limit, at once and without a plan: dim the lights as far as needed and decent."""
 
+import math
 from collections.abc import Mapping
 
 FLOOR_PERCENT = 40.0  # people must still see what they do
@@ -17,7 +18,7 @@ def dimmed(
         return {}
     share = max(0.0, 1.0 - excess_kw / lighting_kw)
     return {
-        point: max(min(level, FLOOR_PERCENT), round(level * share))
+        point: max(FLOOR_PERCENT, float(math.floor(level * share)))
         for point, level in levels_percent.items()
         if level > FLOOR_PERCENT
     }

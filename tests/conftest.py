@@ -5,9 +5,13 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import settings
 
 from drivers.clock import Clock
 from site_sims.virtual_time import VirtualTimeLoop
+
+settings.register_profile("repeatable", derandomize=True)  # the same cases every run
+settings.load_profile("repeatable")
 
 EPOCH = datetime(2023, 2, 6, tzinfo=UTC)
 

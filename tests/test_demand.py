@@ -33,5 +33,4 @@ def test_no_light_is_ever_raised_or_below_the_floor(
 ) -> None:
     found = dimmed(levels, import_kw=import_kw, limit_kw=limit_kw, lighting_kw=lighting_kw)
     for point, level in found.items():
-        assert FLOOR_PERCENT <= level <= max(levels[point], FLOOR_PERCENT)
-        assert level <= levels[point] + 0.5, "rounded to whole per cent at most"
+        assert FLOOR_PERCENT <= level <= levels[point]
