@@ -97,7 +97,7 @@ def live_through(site: Site, morning: Morning, scored: Span, *, wire: bool) -> L
                 seed=SEED,
                 solver=solver,
             ) as service:
-                await clock.sleep_until(scored.end)
+                await clock.sleep_until(scored.end + timedelta(seconds=1))  # the last minute is lived at that instant
                 score = scorer.score()
                 dropped = service.hubs.readings.dropped
             wall_s, cpu_s = time.perf_counter() - begun, time.process_time() - cpu

@@ -120,21 +120,34 @@ async def running(site: Site, settings: Settings, clock: Clock) -> AsyncIterator
         service = _assemble(site, settings, clock, store=store, leases=leases, audit=Audit(database))
         if settings.history is None:
             await service.history.load(store, clock.now(), timedelta(days=42))
-        async with asyncio.TaskGroup() as outer:
-            edge = _edge(service, outer)
+        async with asyncio.TaskGroup() as outer:  # the devices' own: whatever else fails, they are open to hand back
+            devices = _devices(service, outer)
             try:
-                async with asyncio.TaskGroup() as inner:
-                    core = await _core(service, inner)
-                    try:
-                        yield service
-                    finally:
-                        for task in core:
-                            task.cancel()
+                async with _controlling(service):
+                    yield service
             finally:
-                for point in await service.dispatch.release_all("the service stops"):
-                    log.error("%s: not proven free; its lease runs out and the guard goes on trying", point)
-                for task in edge:
+                for task in devices:
                     task.cancel()
+
+
+@asynccontextmanager
+async def _controlling(service: Service) -> AsyncIterator[None]:
+    """Take readings in and control for the length of the block; then hand everything back."""
+    async with asyncio.TaskGroup() as outer:
+        taking = _intake(service, outer)
+        try:
+            async with asyncio.TaskGroup() as inner:
+                core = await _core(service, inner)
+                try:
+                    yield
+                finally:
+                    for task in core:
+                        task.cancel()
+        finally:
+            for point in await service.dispatch.release_all("the service stops"):
+                log.error("%s: not proven free; its lease runs out and the guard goes on trying", point)
+            for task in taking:
+                task.cancel()
 
 
 def _assemble(
@@ -208,10 +221,10 @@ def _assemble(
     )
 
 
-def _edge(service: Service, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
-    """Devices and store: these live until everything has been handed back."""
+def _devices(service: Service, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
+    """One task for each device: open until everything has been handed back."""
     hubs, clock, site = service.hubs, service.clock, service.site
-    devices = [
+    return [
         tasks.create_task(
             run_device(
                 device,
@@ -225,7 +238,12 @@ def _edge(service: Service, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]
         )
         for device in site.devices
     ]
-    reflex = Reflex(site, service.state, service.watch, service.dispatch, clock)
+
+
+def _intake(service: Service, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
+    """What becomes of readings, as long as any may come."""
+    hubs, clock = service.hubs, service.clock
+    reflex = Reflex(service.site, service.state, service.watch, service.dispatch, clock)
     taking = take_in(
         hubs.readings,
         hubs.triggers,
@@ -240,7 +258,6 @@ def _edge(service: Service, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]
         tasks.create_task(
             keep_readings(hubs.readings, service.store, service.ladder, gather=service.settings.gather), name="store"
         ),
-        *devices,
     ]
 
 

@@ -115,6 +115,7 @@ def run_controlled(
                     now += HOUR
                     await clock.sleep_until(now)
                     tick(HOUR)
+                await clock.sleep_until(scored.end + timedelta(seconds=1))  # the last minute is lived at that instant
                 return scorer.score(heat)
 
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:

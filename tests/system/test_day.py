@@ -32,7 +32,7 @@ async def test_a_winter_day_is_cheaper_than_under_the_bms_and_no_colder(tmp_path
     alone = under_its_own_control(FRIDAY, DAY)
     async with house(tmp_path, FRIDAY) as home:
         with home.service.hubs.plans.subscribe() as plans, home.service.hubs.levels.subscribe() as levels:
-            await home.clock.sleep_until(FRIDAY + DAY)
+            await home.clock.sleep_until(FRIDAY + DAY + timedelta(seconds=1))
             made = plans.take()
             assert levels.take() == []
         score = home.scorer.score(alone.heat)
