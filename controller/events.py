@@ -48,13 +48,14 @@ Eye = Callable[[float, datetime], list[Trigger]]
 
 
 class Watch:
-    """Turns readings into triggers: occupancy that changed, comfort in danger, a meter near its limit."""
+    """Turns readings into triggers: people who come and go, comfort in danger, faults, limits."""
 
     def __init__(self, site: Site, occupancy: Occupancy) -> None:
         self._occupancy = occupancy
         self._zones = {zone.id: zone for building in site.buildings for zone in building.zones}
         self._people: dict[str, bool] = {}
         self._cold: dict[str, bool] = {}
+        self._broken: dict[str, bool] = {}
         self._near_limit = False
         self._limit_kw: float | None = None
         caps = [tariff.import_cap_kw for tariff in site.tariffs if tariff.import_cap_kw is not None]
@@ -74,6 +75,8 @@ class Watch:
                 return partial(self._comfort, self._zones[point.part])
             case Role.DEMAND_LIMIT:
                 return self._demand
+            case Role.FAULT:
+                return partial(self._fault, point.part)
         return self._meter if point.id == self.import_point else None
 
     @property
@@ -112,6 +115,13 @@ class Watch:
         if was_cold or not self._cold[zone.id]:
             return []
         return [Trigger(cause=Cause.COMFORT, text=f"{zone.id}: {degc:.1f} degC, wanted {low:.1f}", time=now)]
+
+    def _fault(self, part: str, value: float, now: datetime) -> list[Trigger]:
+        before, broken = self._broken.get(part, False), value > 0
+        self._broken[part] = broken
+        if before == broken:
+            return []
+        return [Trigger(cause=Cause.DEVICE, text=f"{part}: {'reports a fault' if broken else 'works again'}", time=now)]
 
     def _demand(self, limit_kw: float, now: datetime) -> list[Trigger]:
         before, self._limit_kw = self._limit_kw, limit_kw

@@ -77,6 +77,14 @@ def test_a_meter_near_its_limit_is_told_once_each_time(watch: Watch) -> None:
     assert len(seen(watch, IMPORT, 60.0, 75.0)) == 1
 
 
+def test_a_machine_that_breaks_or_is_mended_is_a_reason_at_once(watch: Watch) -> None:
+    fault = "townhall.boiler.fault"
+    assert seen(watch, fault, 0.0, None) == []
+    found = seen(watch, fault, 1.0, 1.0, None, 0.0)
+    assert [str(trigger) for trigger in found] == ["device: boiler: reports a fault", "device: boiler: works again"]
+    assert len(seen(Watch(SITE, Occupancy(SITE)), fault, 1.0)) == 1, "broken from the beginning"
+
+
 def test_the_import_is_the_main_meters_power(watch: Watch) -> None:
     assert watch.import_point == IMPORT
     assert seen(watch, "townhall.heat_pump.electricity_kw", 500.0) == []

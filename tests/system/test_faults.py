@@ -195,12 +195,12 @@ async def test_a_boiler_fault_is_planned_around_and_hurts_less_than_under_the_bm
     alone_kh = sum(below for below, _ in scorer.discomfort_by_zone.values())
     async with house(tmp_path, START) as home:
         home.building.watchers.append(unplugged)
-        await home.until("06:46")
+        await home.until("06:32")
         problem, plan = home.service.planner.last
         assert not problem.boiler.available
         assert max(plan.series["boiler"].values) < 1e-6
         assert home.level == "0"
-        await home.until("09:16")
+        await home.until("09:02")
         assert home.service.planner.last[0].boiler.available
         await home.until("12:00")
         assert home.below_kh() < 0.8 * alone_kh
