@@ -11,13 +11,14 @@ from controller.actuate import EMITTER_EXPONENT, RATED_EXCESS_K
 from controller.history import STEP, History
 from controller.learned import Learned
 from controller.occupancy import Occupancy
-from optimiser.forecast import base_load
+from optimiser.forecast import base_load, better
 from optimiser.identify import disturbance
 
 Values = NDArray[np.float64]
 DAY_STEPS = int(timedelta(days=1) / STEP)
 MASS_STEPS = 14 * DAY_STEPS
 LOAD_STEPS = 28 * DAY_STEPS
+JUDGED_FOR = timedelta(hours=6)
 FLAT_OUT_K = 4.0
 DESIGN_K = 45.0  # indoors over outdoors at which emitters would give their 50 K rating
 
@@ -34,7 +35,8 @@ class Estimator:
         self._made_for: Learned | None = None
         self._mass: Values = np.empty(0)
         self._disturbance: Values = np.empty(0)
-        self._load: Values = np.empty(0)
+        self._judged_at: datetime | None = None  # when the method of forecasting the base load was chosen
+        self._method = 0
 
     def _beside(self, zone: str) -> tuple[str, ...]:
         """Zones that share a wall, whichever of the two names the other: heat passes both ways."""
@@ -173,7 +175,9 @@ class Estimator:
     def base_load_kw(self, start: datetime, steps: int) -> Values:
         """Forecast of the electricity that is not ours to move: import + PV - heat pump."""
         history = self.past_base_load_kw(LOAD_STEPS)
-        return base_load(history, start=start, step=STEP, steps=steps)
+        if self._judged_at is None or not timedelta(0) <= start - self._judged_at < JUDGED_FOR:
+            self._judged_at, self._method = start, better(history, start=start, step=STEP, steps=steps)
+        return base_load(history, start=start, step=STEP, steps=steps, method=self._method)
 
     def past_base_load_kw(self, steps: int | None) -> Values:
         """Import + PV - heat pump of past steps, kW; NaN where the import is unknown."""

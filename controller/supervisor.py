@@ -38,15 +38,14 @@ class _Turn:
         self._commands: deque[asyncio.Future[None]] = deque()
         self._polls: deque[asyncio.Future[None]] = deque()
 
-    @asynccontextmanager
-    async def take(self, *, command: bool) -> AsyncIterator[None]:
+    def take(self, *, command: bool) -> "_Hold":
+        """`async with` it."""
+        return _Hold(self, self._commands if command else self._polls)
+
+    async def begin(self, queue: deque[asyncio.Future[None]]) -> None:
         if self._taken:
-            await self._wait(self._commands if command else self._polls)
+            await self._wait(queue)
         self._taken = True
-        try:
-            yield
-        finally:
-            self._pass_on()
 
     async def _wait(self, queue: deque[asyncio.Future[None]]) -> None:
         mine = asyncio.get_running_loop().create_future()
@@ -55,10 +54,10 @@ class _Turn:
             await mine
         except asyncio.CancelledError:
             if mine.done() and not mine.cancelled():  # our turn came just as we were cancelled
-                self._pass_on()
+                self.end()
             raise
 
-    def _pass_on(self) -> None:
+    def end(self) -> None:
         """Hand the turn to the next who waits; it stays taken, so nobody slips in between."""
         while queue := self._commands or self._polls:
             first = queue.popleft()
@@ -66,6 +65,21 @@ class _Turn:
                 first.set_result(None)
                 return
         self._taken = False
+
+
+class _Hold:
+    """One turn; a class, as a generator costs more than the turn and there is one for every poll."""
+
+    __slots__ = ("_queue", "_turn")
+
+    def __init__(self, turn: _Turn, queue: deque[asyncio.Future[None]]) -> None:
+        self._turn, self._queue = turn, queue
+
+    async def __aenter__(self) -> None:
+        await self._turn.begin(self._queue)
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._turn.end()
 
 
 class Link:

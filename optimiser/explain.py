@@ -50,6 +50,8 @@ class _Look:
         self._price = np.array(problem.import_price)
         self._intensity = np.array(problem.intensity_g_per_kwh)
         self._steps = len(self._series["import"])
+        self._today = problem.start.astimezone(tz).date()
+        self._clocks: dict[int, str] = {}  # many sentences name the same times
 
     def zone(self, zone: ZoneState) -> Iterator[Reason]:
         """Yield what holds for one zone: now, its next warming-up, and every time it misses its band."""
@@ -249,9 +251,10 @@ class _Look:
 
     def _clock(self, step: int) -> str:
         """Return the local time at which a step begins, with the day's name if that is not the plan's first day."""
-        local = self._time(step).astimezone(self._tz)
-        today = self._time(0).astimezone(self._tz).date()
-        return f"{local:%H:%M}" if local.date() == today else f"{local:%H:%M} on {local:%A}"
+        if step not in self._clocks:
+            local = self._time(step).astimezone(self._tz)
+            self._clocks[step] = f"{local:%H:%M}" if local.date() == self._today else f"{local:%H:%M} on {local:%A}"
+        return self._clocks[step]
 
     def _time(self, step: int) -> datetime:
         return self._problem.start + step * self._problem.step
@@ -262,5 +265,7 @@ class _Look:
 
 def _blocks(mask: Mask) -> list[tuple[int, int]]:
     """Return runs of true steps as (first, end)."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))
-    return [(int(first), int(end)) for first, end in edges.reshape(-1, 2)]
+    if not mask.any():
+        return []
+    edges = np.flatnonzero(np.diff(mask, prepend=False, append=False)).tolist()
+    return list(zip(edges[::2], edges[1::2], strict=True))

@@ -30,20 +30,31 @@ def base_load(
     steps: int,
     day_kind: Ints | None = None,
     day_step: Ints | None = None,
+    method: int | None = None,
 ) -> Floats:
     """Return the forecast by step from `start`, kW, from means up to `start`, oldest first and NaN where unknown.
 
     `day_kind` and `day_step` give the kind of day and the step of the local day for all past and forecast steps
     together; without them days are UTC days, and Saturday and Sunday are one kind. Zero where nothing is known at all.
+    `method` is what `better` answered not long ago; None = ask it now.
     """
-    past = len(history_kw)
+    if not np.isfinite(history_kw).any():
+        return np.zeros(steps)
     kind, place = day_kind, day_step
     if kind is None or place is None:
-        kind, place = _utc_days(start, step, past, steps)
-    known = np.isfinite(history_kw)
-    if not known.any():
-        return np.zeros(steps)
-    day = round(DAY / step)
+        kind, place = _utc_days(start, step, len(history_kw), steps)
+    if method is None:
+        method = _better(history_kw, kind, place, step, steps)
+    return _by_all(history_kw, kind, place, step)[method]
+
+
+def better(history_kw: Floats, *, start: datetime, step: timedelta, steps: int) -> int:
+    """Return which method erred less over the last week: what `base_load` finds anew unless it is told."""
+    return _better(history_kw, *_utc_days(start, step, len(history_kw), steps), step, steps)
+
+
+def _better(history_kw: Floats, kind: Ints, place: Ints, step: timedelta, steps: int) -> int:
+    past, day = len(history_kw), round(DAY / step)
     errors = np.zeros(2)  # of `_by_all`
     for trial in range(1, TRIALS + 1):
         now = past - trial * day
@@ -53,7 +64,7 @@ def base_load(
         truth = history_kw[now : now + ahead]
         told = _by_all(history_kw[:now], kind[: now + ahead], place[: now + ahead], step)
         errors += [np.nansum(np.abs(found - truth)) for found in told]
-    return _by_all(history_kw, kind, place, step)[int(np.argmin(errors))]
+    return int(np.argmin(errors))
 
 
 def _utc_days(start: datetime, step: timedelta, past: int, steps: int) -> tuple[Ints, Ints]:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -171,9 +170,8 @@ def without_stuck(temperature: Floats, longest: int) -> Floats:
     for column in result.T:
         changes = np.flatnonzero(np.diff(column) != 0) + 1  # NaN differs from everything
         edges = np.concatenate([[0], changes, [len(column)]])
-        for first, end in pairwise(edges.tolist()):
-            if end - first > longest:
-                column[first:end] = np.nan
+        for n in np.flatnonzero(np.diff(edges) > longest).tolist():
+            column[edges[n] : edges[n + 1]] = np.nan
     return result
 
 
@@ -182,6 +180,8 @@ def bridged(series: Floats, longest: int) -> Floats:
     known = np.flatnonzero(np.isfinite(series))
     if not len(known):
         return np.full(len(series), np.nan)
+    if len(known) == len(series):
+        return series.astype(float)
     places = np.arange(len(series))
     full = np.interp(places, known, series[known])
     after = np.searchsorted(known, places, side="left")

@@ -156,31 +156,35 @@ class Solver:
         return answer
 
     def _load(self, now: Floats) -> None:
-        compiled, highs, parts = self._compiled, self._highs, self._compiled.parts
-        entries = parts["entries"]
-        if self._loaded is None:
+        before, entries = self._loaded, self._compiled.parts["entries"]
+        if before is None:
             self._pass(now)
+        elif np.count_nonzero(now[entries] != before[entries]) > MANY:
+            basis = self._highs.getBasis()
+            self._pass(now)
+            self._highs.setBasis(basis)
         else:
-            changed = np.flatnonzero(now[entries] != self._loaded[entries])
-            if len(changed) > MANY:
-                basis = highs.getBasis()
-                self._pass(now)
-                highs.setBasis(basis)
-            else:
-                values = now[entries][changed].tolist()
-                rows = compiled.entry_rows[changed].tolist()
-                columns = compiled.entry_columns[changed].tolist()
-                for row, column, value in zip(rows, columns, values, strict=True):
-                    highs.changeCoeff(row, column, value)
-                highs.changeRowsBounds(
-                    compiled.row_count, self._every_row, now[parts["row_lower"]], now[parts["row_upper"]]
-                )
-                highs.changeColsBounds(
-                    len(compiled.bounded), compiled.bounded, now[parts["lower"]], now[parts["upper"]]
-                )
-                highs.changeColsCost(len(compiled.priced), compiled.priced, now[parts["cost"]])
-                highs.changeObjectiveOffset(now[parts["offset"]][0])
+            self._change(before, now)
         self._loaded = now
+
+    def _change(self, before: Floats, now: Floats) -> None:
+        """Pass on what has changed, and only that."""
+        compiled, highs, parts = self._compiled, self._highs, self._compiled.parts
+        moved = now != before
+        places = np.flatnonzero(moved[parts["entries"]])
+        values = now[parts["entries"]][places].tolist()
+        rows, columns = compiled.entry_rows[places].tolist(), compiled.entry_columns[places].tolist()
+        for row, column, value in zip(rows, columns, values, strict=True):
+            highs.changeCoeff(row, column, value)
+        for change, all_places, names in (
+            (highs.changeRowsBounds, self._every_row, ("row_lower", "row_upper")),
+            (highs.changeColsBounds, compiled.bounded, ("lower", "upper")),
+            (highs.changeColsCost, compiled.priced, ("cost",)),
+        ):
+            some = np.logical_or.reduce([moved[parts[name]] for name in names])
+            chosen = all_places[some]
+            change(len(chosen), chosen, *(now[parts[name]][some] for name in names))
+        highs.changeObjectiveOffset(now[parts["offset"]][0])
 
     def _pass(self, now: Floats) -> None:
         compiled, parts = self._compiled, self._compiled.parts

@@ -43,7 +43,10 @@ class FieldObject:
         """The present value: the strongest slot, else the relinquish default; a sensor's measured value."""
         if not self.commandable:
             return self.sensed
-        return next((v for v in self.array if v is not None), self.default)
+        for value in self.array:
+            if value is not None:
+                return value
+        return self.default
 
     @property
     def holder(self) -> int | None:

@@ -1,7 +1,7 @@
 """A site from start to stop: what begins in which order, what survives, and that everything is always handed back."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -9,17 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from config.site import Mode, Site
+from config.site import Mode, Point, Site
 from controller.audit import verify
+from controller.hub import Hub
 from controller.ladder import Level
 from controller.learned import priors
 from controller.leases import Override
 from controller.outlook import LocalOutlook
 from controller.service import FIRST_CONTACT, Service, Settings, running
+from controller.store.base import StoreError
+from controller.supervisor import DeviceEvent, Link, run_device
+from drivers.base import NotReachable, Reading
 from drivers.clock import Clock
 from optimiser.worker import InProcess
 from site_sims.building import SimulatedBuilding
-from site_sims.simulated_driver import simulated_drivers
+from site_sims.simulated_driver import SimulatedDriver, simulated_drivers
 from tests.town_hall import town_hall_site
 
 SITE = town_hall_site()
@@ -200,10 +204,42 @@ async def test_a_stop_while_the_disk_is_full_is_a_stop(home: Home) -> None:
         connection = service.leases._database
 
         async def refuse(_: object) -> None:
-            from controller.store.base import StoreError
-
             raise StoreError("the disk is full")
 
         connection.write = refuse
         await asyncio.sleep(1.5 * 60)
     assert home.ours() == []
+
+
+class Stubborn(SimulatedDriver):
+    """Answers a cancellation with an error of its own, as a library may."""
+
+    async def read(self, points: Sequence[Point]) -> list[Reading]:
+        try:
+            await asyncio.sleep(10)
+        except asyncio.CancelledError:
+            raise NotReachable(f"{self._device.id}: interrupted") from None
+        return await super().read(points)
+
+
+async def test_a_stop_is_not_forgotten_by_a_device_that_fails_in_that_moment(home: Home) -> None:
+    device = SITE.devices[0]
+    link, readings, events = Link(device), Hub[Reading](), Hub[DeviceEvent]()
+    box = home.building.field.devices[device.id]
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(
+            run_device(
+                device,
+                lambda: Stubborn(device.points, device=box, clock=home.clock),
+                readings,
+                events=events,
+                clock=home.clock,
+                link=link,
+            ),
+            name="device",
+        )
+        await asyncio.sleep(65)
+        assert link.up
+        task.cancel()
+        await asyncio.sleep(1)
+        assert task.cancelled()

@@ -162,6 +162,27 @@ async def test_a_fault_is_lived_through(fault: Fault, tmp_path: Path, caplog: py
     assert [line.partition(",")[0] for line in said] == [f"{where}: level {fault.level}", f"{where}: level 0"]
 
 
+async def test_the_notary_would_notice(tmp_path: Path) -> None:
+    async with house(tmp_path, START.replace(hour=9)) as home:
+        home["hall.heating_setpoint"].write(14.0, 13)
+        home["hall.heating_setpoint"].write(20.0, 13)
+        home["boiler.enable"].write(1.0, 7)
+        for value in (0.0, 1.0):
+            home["heat_pump.enable"].write(value, 13)
+        wrong = [text.split(" ", 1)[1] for text in home.notary.wrong]
+        home.notary.wrong.clear()
+        home["boiler.enable"].write(None, 15)
+        home.notary.operate(home["boiler.enable"], None, 7)
+    assert [text.partition(":")[0] for text in wrong] == [
+        "hall.heating_setpoint = 14.0",
+        "hall.heating_setpoint = 20.0",
+        "boiler.enable",
+        "heat_pump.enable = 1.0",
+    ]
+    assert "below 18.0" in wrong[0]
+    assert "jumps" in wrong[1]
+
+
 async def test_leases_of_a_device_that_is_gone_run_out_and_it_is_taken_again(tmp_path: Path) -> None:
     async with house(tmp_path, START) as home:
         await home.until("07:31")
