@@ -55,15 +55,17 @@ def _zones(site: Site, problem: Problem, plan: Plan, step: int) -> Iterator[Wish
         if point is None or zone.held_degc is not None:
             continue
         heat_kw = plan.series[f"heat:{zone.id}"].values[step]
-        aim = plan.series[f"temperature:{zone.id}"].values[step]
+        predicted = plan.series[f"temperature:{zone.id}"].values
+        aim = predicted[step]
+        degc = predicted[step - 1] if step else zone.temperature_degc  # what the room will be when the step begins
         floor = zone.low_degc[min(step, len(zone.low_degc) - 1)]
         if heat_kw > HEATS_FROM_SHARE * zone.max_heat_kw:
             share = heat_kw / max(zone.max_heat_kw, 1e-6)  # a solver's nought may be a little more
             if share > FULL_SHARE:  # the valve wide open, and the loop's integral at rest
                 peak = max(plan.series[f"temperature:{zone.id}"].values[step : step + AHEAD_STEPS])
-                value = max(min(zone.temperature_degc + BAND_K, peak + OVER_K), aim, floor)
+                value = max(min(degc + BAND_K, peak + OVER_K), aim, floor)
             else:
-                value = max(aim + HOLD_GAIN * (aim - zone.temperature_degc), floor - BELOW_K)
+                value = max(aim + HOLD_GAIN * (aim - degc), floor - BELOW_K)
             reason = words.get(zone.id, f"heat with {heat_kw:.1f} kW towards {aim:.1f} degC")
         else:
             value = floor
