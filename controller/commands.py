@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from config.site import Mode, Site
+from controller.apart import apart
 from controller.backend.backend import Setting
 from controller.carbon.intensity import IntensityFile, site_intensity
 from controller.events import Cause, Trigger
@@ -118,6 +119,7 @@ async def _serve(
             outlook=lambda known, history: LocalOutlook(known, history, intensity),
             solver=solver,
             learned=load(directory / MODEL_FILE, site),
+            learn_at=apart,
         )
         with told_to_stop() as told:
             async with serving(

@@ -1,13 +1,16 @@
 """Learns the building every night from its own quarter hours; a new model counts only where it has proved better."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from config.site import Fuel, Site
+from controller.apart import Place, WorkFailed, here
 from controller.estimate import Estimator
 from controller.events import Cause, Trigger
 from controller.gather import Gatherer
@@ -16,6 +19,7 @@ from controller.learned import Learned, boiler_of, heat_pump_of, priors
 from controller.occupancy import Occupancy
 from drivers.clock import Clock
 from optimiser.history import History as Teachings
+from optimiser.identify import Learnt
 from optimiser.identify import learn as learn_zones
 from optimiser.plant import FEWEST, PlantFit, heat_pump_curve, identify_plant
 
@@ -31,14 +35,23 @@ def learn(site: Site, estimator: Estimator, *, old: Learned, now: datetime) -> L
 
     Raises ValueError where there are fewer than three days.
     """
+    return _judged(estimator, old, *lesson(site, estimator, old=old)(), now=now)
+
+
+async def learn_at(place: Place, site: Site, estimator: Estimator, *, old: Learned, now: datetime) -> Learned:
+    """Learn like `learn`, computing at `place`. Raises WorkFailed too."""
+    return _judged(estimator, old, *await place(lesson(site, estimator, old=old)), now=now)
+
+
+def lesson(site: Site, estimator: Estimator, *, old: Learned) -> Callable[[], tuple[Learnt, PlantFit]]:
+    """All that is to be computed of zones and plant, ready to be sent to another process."""
     count = min(len(estimator), STEPS)
-    temperatures = estimator.temperatures(count)
     index = {zone: n for n, zone in enumerate(estimator.ids)}
     teachings = Teachings(
         step=timedelta(minutes=15),
         neighbours=tuple(tuple(index[z] for z in estimator.neighbours[zone]) for zone in estimator.ids),
         local_step=estimator.local_steps(count),
-        temperature_degc=temperatures,
+        temperature_degc=estimator.temperatures(count),
         outdoor_degc=estimator.outdoor(count),
         solar_kw_m2=estimator.solar_kw_m2(count),
         people=estimator.people(count),
@@ -46,13 +59,21 @@ def learn(site: Site, estimator: Estimator, *, old: Learned, now: datetime) -> L
         metered_heat_kw=estimator.metered_heat_kw(count),
     )
     first = priors(site)
-    found = learn_zones(
+    zones = partial(
+        learn_zones,
         teachings,
         old=[old.zones[zone] for zone in estimator.ids],
         old_scale=[old.emitter_scale.get(zone, 1.0) for zone in estimator.ids],
         prior=[first.zones[zone] for zone in estimator.ids],
     )
-    plant = _plant(site, estimator, count)
+    return partial(_taught, zones, _plant(site, estimator, count))
+
+
+def _taught(zones: Callable[[], Learnt], plant: Callable[[], PlantFit]) -> tuple[Learnt, PlantFit]:
+    return zones(), plant()
+
+
+def _judged(estimator: Estimator, old: Learned, found: Learnt, plant: PlantFit, *, now: datetime) -> Learned:
     taken = [decision.accepted for decision in found.decisions]
     verdict = "; ".join(
         f"{zone} {decision.reason}" for zone, decision in zip(estimator.ids, found.decisions, strict=True)
@@ -77,14 +98,15 @@ def _plant_taught(fit: PlantFit) -> dict[str, float]:
     return taught
 
 
-def _plant(site: Site, estimator: Estimator, steps: int) -> PlantFit:
+def _plant(site: Site, estimator: Estimator, steps: int) -> Callable[[], PlantFit]:
     pump, boiler = heat_pump_of(site), boiler_of(site)
     if pump is None:
-        return PlantFit()
+        return PlantFit
     outdoor = estimator.outdoor(steps)
     rated_max, rated_cop = heat_pump_curve(pump.heat_kw, pump.cop, outdoor, estimator.usual_flow(outdoor))
     gas = None if boiler is None else estimator.power_by_register(Fuel.GAS, steps)
-    return identify_plant(
+    return partial(
+        identify_plant,
         rated_cop=np.asarray(rated_cop),
         rated_max_kw=np.asarray(rated_max),
         heat_pump_heat_kw=estimator.output(pump.id, steps),
@@ -98,7 +120,7 @@ def _plant(site: Site, estimator: Estimator, steps: int) -> PlantFit:
 
 
 class Learner:
-    """One task: learns once a night, stores what was accepted, and tells the planner."""
+    """One task: learns once a night at `place`, stores what was accepted, and tells the planner."""
 
     def __init__(
         self,
@@ -110,9 +132,10 @@ class Learner:
         triggers: Hub[Trigger],
         path: Path,
         gatherer: Gatherer,
+        place: Place = here,
     ) -> None:
         self._site, self._estimator, self._occupancy, self._clock = site, estimator, occupancy, clock
-        self._triggers, self._path, self._gatherer = triggers, path, gatherer
+        self._triggers, self._path, self._gatherer, self._place = triggers, path, gatherer, place
 
     async def run(self) -> None:
         """Learn every night until cancelled."""
@@ -121,7 +144,11 @@ class Learner:
             if len(self._estimator) * timedelta(minutes=15) < LEAST:
                 continue
             now = self._clock.now()
-            new = learn(self._site, self._estimator, old=self._gatherer.learned, now=now)
+            try:
+                new = await learn_at(self._place, self._site, self._estimator, old=self._gatherer.learned, now=now)
+            except WorkFailed as error:
+                log.warning("nothing was learned tonight: %s", error)
+                continue
             log.info("models: %s", new.verdict)
             self._gatherer.learned = new
             try:

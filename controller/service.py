@@ -16,6 +16,7 @@ from pathlib import Path
 
 from config.factors import Activity, factor
 from config.site import Device, Mode, Site
+from controller.apart import Place, here
 from controller.arbiter import Request, Source
 from controller.audit import Audit
 from controller.dispatch import Dispatch
@@ -75,6 +76,7 @@ class Settings:
     learned: Learned
     optimise: bool = True  # False = the rule schedule alone
     learn_nightly: bool = True
+    learn_at: Place = here  # where that is computed
     history: History | None = None  # None = what the store knows
     durable: bool = True  # False = a simulation's throw-away files
     gather: timedelta = GATHER  # readings of that long share a commit
@@ -291,6 +293,7 @@ async def _core(service: Service, tasks: asyncio.TaskGroup) -> list[asyncio.Task
         triggers=hubs.triggers,
         path=service.settings.directory / MODEL_FILE,
         gatherer=service.gatherer,
+        place=service.settings.learn_at,
     )
     planning = tasks.create_task(service.planner.run(), name="planner")
     nightly = [tasks.create_task(learning.run(), name="learner")] if service.settings.learn_nightly else []

@@ -12,12 +12,13 @@ import pytest
 
 from config.roles import Role
 from controller import learner as learning
+from controller.apart import Place, WorkFailed, apart, here
 from controller.estimate import Estimator
 from controller.events import Cause, Trigger
 from controller.history import STEP, History
 from controller.hub import Hub
 from controller.learned import MODEL_FILE, Learned, load, priors
-from controller.learner import Learner, learn
+from controller.learner import Learner, learn, learn_at
 from controller.occupancy import Occupancy
 from drivers.base import Reading
 from drivers.clock import Clock
@@ -58,7 +59,7 @@ class Night:
 
 
 @asynccontextmanager
-async def learning_nightly(clock: Clock, tmp_path: Path, days: float) -> AsyncIterator[Night]:
+async def learning_nightly(clock: Clock, tmp_path: Path, days: float, *, place: Place = here) -> AsyncIterator[Night]:
     night = Night(clock, Planning(priors(SITE)), tmp_path / MODEL_FILE, Hub())
     history = steady({"townhall.outdoor.temperature": 5.0}, days)
     made = Learner(
@@ -69,6 +70,7 @@ async def learning_nightly(clock: Clock, tmp_path: Path, days: float) -> AsyncIt
         triggers=night.triggers,
         path=night.path,
         gatherer=night.planning,
+        place=place,
     )
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(made.run(), name="learner")
@@ -82,11 +84,11 @@ def taught(monkeypatch: pytest.MonkeyPatch) -> list[datetime]:
     """Every lesson succeeds; when they were."""
     times: list[datetime] = []
 
-    def lesson(site: object, estimator: object, *, old: Learned, now: datetime) -> Learned:
+    async def lesson(*_: object, old: Learned, now: datetime) -> Learned:
         times.append(now)
         return replace(old, heat_pump_cop=old.heat_pump_cop - 0.01, accepted_at=now, verdict="2 of 10 zones; and so on")
 
-    monkeypatch.setattr(learning, "learn", lesson)
+    monkeypatch.setattr(learning, "learn_at", lesson)
     return times
 
 
@@ -129,12 +131,36 @@ async def test_a_model_that_cannot_be_kept_is_used_all_the_same(
 async def test_a_night_without_anything_new_is_no_trigger(
     clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(learning, "learn", lambda *_, old, now: replace(old, verdict="0 of 10 zones"))
+    async def lesson(*_: object, old: Learned, now: datetime) -> Learned:
+        return replace(old, verdict="0 of 10 zones")
+
+    monkeypatch.setattr(learning, "learn_at", lesson)
     async with learning_nightly(clock, tmp_path, 8) as night:
         with night.triggers.subscribe() as heard:
             await asyncio.sleep(3 * 3600)
             assert heard.take() == []
         assert json.loads(night.path.read_text(encoding="utf-8"))["verdict"] == "0 of 10 zones"
+
+
+async def test_a_night_in_which_nothing_could_be_computed_is_only_said(
+    clock: Clock, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(_: object) -> None:
+        raise WorkFailed("the process that computed it ended with -9")
+
+    async with learning_nightly(clock, tmp_path, 8, place=broken) as night:
+        await asyncio.sleep(2 * 86_400)
+        assert night.planning.learned == priors(SITE)
+    assert caplog.text.count("nothing was learned tonight: the process that computed it ended with -9") == 2
+
+
+@pytest.mark.real_time
+async def test_another_process_learns_the_same() -> None:
+    running = ALL | {"townhall.heat_pump.heat_output": 30.0, "townhall.heat_pump.electricity_kw": 12.9}
+    taught = estimator(steady(running, 8))
+    beside = await learn_at(apart, SITE, taught, old=priors(SITE), now=EPOCH)
+    assert beside == learn(SITE, taught, old=priors(SITE), now=EPOCH)
+    assert beside.heat_pump_cop != 1.0
 
 
 @pytest.mark.parametrize(
