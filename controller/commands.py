@@ -153,8 +153,10 @@ def plan_once(site: Site, args: Namespace) -> int:
     for text in missing:
         complain(text)
     if plan is None:
-        complain("no plan: the solver found none; see the lines above")
+        complain("no plan; see the lines above")
         return NO
+    if missing:
+        complain("planned without what is named above")
     if args.json:
         say(json.dumps(plain(plan), indent=1))
     else:
@@ -183,13 +185,32 @@ async def _plan(
             complain(f"listening for {listen.total_seconds():.0f} s at most; nothing is written")
             while clock.now() < until and _silent(service, clock.now()):
                 await asyncio.sleep(0.5)
-            silent = _silent(service, clock.now())
+            heard, missing = _heard(service, clock.now())
+            if not heard:
+                return None, [*missing, "no device was heard: a plan would be made of nothing"]
             plan = await service.planner.plan(Trigger(cause=Cause.START, text="asked for", time=clock.now()))
-    return plan, [f"not heard: {', '.join(silent)}; planned without"] if silent else []
+            if plan is None:
+                return None, [*missing, "the solver found no plan"]
+    return plan, missing
 
 
 def _silent(service: Service, now: datetime) -> list[str]:
     return [point for point in service.site.points if service.state.value(point, now) is None]
+
+
+def _heard(service: Service, now: datetime) -> tuple[bool, list[str]]:
+    """Whether any device was heard, and in words what was not."""
+    silent, dumb, missing = set(_silent(service, now)), set[str](), []
+    for device in service.site.devices:
+        points = {point.id for point in device.points}
+        if points <= silent:
+            dumb |= points
+            link = service.links[device.id]
+            why = "its connection stands, but nothing of it came" if link.up else link.error
+            missing.append(f"silent device: {device.id} ({why})")
+    if some := [point for point in service.site.points if point in silent - dumb]:
+        missing.append(f"not heard: {', '.join(some)}")
+    return len(dumb) < len(service.site.points), missing
 
 
 async def _known(site: Site, directory: Path, clock: Clock) -> History:

@@ -10,11 +10,14 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from config.load import load_site
 from config.site import Mode
-from controller.commands import advisory, data_directory, print_plan
+from controller.commands import _heard, advisory, data_directory, print_plan
 from controller.serving import Handed, open_door, say_handed
 from controller.web.serve import NotLoopback
+from drivers.base import Quality, Reading
 from site_sims.prelude import SITE
 from tests.town_hall_service import town_hall
+
+HALL = "townhall.hall.temperature"
 
 
 def test_data_lie_beside_the_site_file() -> None:
@@ -42,6 +45,27 @@ async def test_a_printed_plan_says_hours_money_and_reasons(tmp_path: Path, capsy
     assert "GBP" in out
     assert "Main hall" in out
     assert "degC" not in out
+
+
+async def test_a_plan_names_the_devices_that_were_silent_and_the_points(tmp_path: Path) -> None:
+    async with town_hall(tmp_path) as hall:
+        field, now = hall.building.field, hall.clock.now
+        await asyncio.sleep(60)
+        assert _heard(hall.service, now()) == (True, [])
+        bad = Reading(point=HALL, time=now(), received=now(), value=None, quality=Quality.BAD)
+        hall.service.state.update([bad])
+        assert _heard(hall.service, now()) == (True, [f"not heard: {HALL}"])
+        field.devices["zones_a"].reachable = False
+        await asyncio.sleep(120)
+        heard, missing = _heard(hall.service, now())
+        assert heard
+        assert [words.split("(")[0] for words in missing] == ["silent device: zones_a "]
+        for device in field.devices.values():
+            device.reachable = False
+        await asyncio.sleep(120)
+        heard, missing = _heard(hall.service, now())
+        assert not heard
+        assert len(missing) == len(hall.site.devices)
 
 
 async def test_metrics_are_those_of_the_service(tmp_path: Path) -> None:
