@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from controller.carbon.intensity import NESO, IntensityFile, read_intensity
+from config.intensity import NESO
+from controller.carbon.intensity import IntensityFile, read_intensity
 from optimiser.problem import Forecast, Series
 from site_sims.weather import Column, Weather, minute_of
 

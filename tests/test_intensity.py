@@ -6,17 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from config.intensity import Basis, Boundary, Gas, Kind, plausible
 from config.site import Carbon
-from controller.carbon.intensity import (
-    Basis,
-    Boundary,
-    Gas,
-    IntensityFile,
-    Kind,
-    plausible,
-    read_intensity,
-    site_intensity,
-)
+from controller.carbon.intensity import IntensityFile, read_intensity, site_intensity
 
 FILE = Path(__file__).parent / "data" / "gb_intensity_2023_01_06.csv"  # 20 to 31 January and June 2023
 HALF = timedelta(minutes=30)

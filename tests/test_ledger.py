@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.factors import Activity, factor
+from config.intensity import Basis, Gas
 from config.load import load_site
 from config.localtime import epoch_s
 from config.site import Carbon, Fuel, Meter, Period, Site, Tariff
-from controller.carbon.intensity import Basis, Gas, IntensityFile
+from controller.carbon.intensity import IntensityFile
 from controller.carbon.intervals import Account, read_accounts
 from controller.carbon.ledger import Ledger
 from controller.carbon.slots import Code, Interval

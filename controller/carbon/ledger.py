@@ -13,10 +13,11 @@ from functools import lru_cache
 import numpy as np
 
 from config.factors import BOUGHT, EmissionFactor, FactorTable, UnknownFactor, official_factors
+from config.intensity import Gas, Kind
 from config.localtime import HALF_HOUR_S, epoch_s, local_date
 from config.site import Fuel, Meter, Site
 from config.tariff import price_bins
-from controller.carbon.intensity import Gas, IntensityFile, Kind
+from controller.carbon.intensity import IntensityFile
 from controller.carbon.intervals import Account
 from controller.carbon.slots import coverage, slots_of_day
 from controller.carbon.totals import EMPTY, ZERO, Bill, Line, Mass, Statement, Totals

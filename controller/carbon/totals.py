@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from config.intensity import Kind
 from config.site import Fuel, Meter
-from controller.carbon.intensity import Kind
 from controller.carbon.slots import NOTHING, Code, Coverage
 
 ZERO = Decimal(0)
