@@ -7,9 +7,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from controller.state import USABLE
 from controller.store.base import Store
-from drivers.base import Reading
+from drivers.base import Quality, Reading
 
 STEP = timedelta(minutes=15)
 STEP_S = STEP.total_seconds()
@@ -63,7 +62,7 @@ class History:
         column, total, count = self._column, self._sum, self._count
         for reading in readings:
             value = reading.value
-            if value is not None and reading.quality in USABLE:
+            if value is not None and reading.quality is Quality.GOOD:
                 n = column.get(reading.point)
                 if n is not None:
                     total[n] += value

@@ -22,10 +22,12 @@ def priority(value: int) -> Priority:
 
 
 class Quality(StrEnum):
+    """Only GOOD measurements are calculated with; the others are kept and shown, with the flags that say why."""
+
     GOOD = "good"
-    SUSPECT = "suspect"
+    SUSPECT = "suspect"  # a value, but not believed
     STALE = "stale"
-    BAD = "bad"
+    BAD = "bad"  # no value
 
 
 class Flags(IntFlag):
@@ -41,7 +43,17 @@ class Flags(IntFlag):
     NO_ANSWER = auto()
     UNKNOWN_POINT = auto()
     PUSHED = auto()
-    FUTURE_TIME = auto()
+    FUTURE_TIME = auto()  # the device's clock is ahead; the time is ours
+    SPIKE = auto()
+    STUCK = auto()
+    LATE = auto()  # older than its point's max_age when it came
+    OUT_OF_ORDER = auto()  # older than what we had already
+    SAME_TIME = auto()  # another value for a time that we had
+    BACKWARDS = auto()  # a register below what it showed before
+    ROLLED_OVER = auto()
+    RESET = auto()  # the register begins at nought again
+    REPLACED = auto()  # another meter, or a register that was set
+    UNIT_JUMP = auto()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -121,8 +121,9 @@ def _reading(point: str, obj: FieldObject | None, now: datetime, flags: Flags = 
             point=point, time=now, received=now, value=None, quality=Quality.BAD, flags=Flags.NOT_A_NUMBER | flags
         )
     if obj.fault:
-        quality, flags = Quality.SUSPECT, Flags.FAULT | flags
-        return Reading(point=point, time=now, received=now, value=value, quality=quality, flags=flags)
+        return Reading(
+            point=point, time=now, received=now, value=None, quality=Quality.BAD, flags=Flags.FAULT | flags
+        )  # fmt: skip
     return Reading(point=point, time=now, received=now, value=value, flags=flags)
 
 

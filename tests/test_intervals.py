@@ -33,6 +33,7 @@ def window(minutes: list[float] | np.ndarray, values: list[float] | np.ndarray, 
         time_s=START.timestamp() + 60.0 * np.asarray(minutes, dtype=float),
         value=np.asarray(values, dtype=float),
         quality=quality,
+        flags=np.zeros(len(values), dtype=np.int32),
     )
 
 

@@ -239,7 +239,12 @@ class Memory:
     async def window(self, point: str, start: datetime, end: datetime) -> Window:
         kept = self._windows[point]
         inside = (kept.time_s >= start.timestamp()) & (kept.time_s < end.timestamp())
-        return Window(time_s=kept.time_s[inside], value=kept.value[inside], quality=kept.quality[inside])
+        return Window(
+            time_s=kept.time_s[inside],
+            value=kept.value[inside],
+            quality=kept.quality[inside],
+            flags=kept.flags[inside],
+        )
 
     async def aggregate(
         self, point: str, start: datetime, end: datetime, step: timedelta = HALF
@@ -257,6 +262,7 @@ async def test_from_the_store_to_the_bill() -> None:
             time_s=START.timestamp() + 60.0 * minutes,
             value=np.full(len(minutes), -2.0) if meter.export else np.round(50_000 + minutes * (n + 1) / 60, 1),
             quality=np.zeros(len(minutes), dtype=np.int8),
+            flags=np.zeros(len(minutes), dtype=np.int32),
         )
         for n, meter in enumerate(SITE.meters)
     }

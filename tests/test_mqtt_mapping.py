@@ -200,9 +200,9 @@ def test_an_unbelievable_time_is_replaced_by_arrival_and_counted(raw: object) ->
     assert inbox.dropped == {"bad_time": 1}
 
 
-def test_a_time_in_the_future_is_suspect() -> None:
+def test_a_time_in_the_future_is_replaced_and_flagged() -> None:
     reading = _one(_inbox(time="t"), b'{"x": 1, "t": "2023-02-06T12:05:00Z"}')
-    assert (reading.time, reading.quality) == (NOW, Quality.SUSPECT)
+    assert (reading.time, reading.quality) == (NOW, Quality.GOOD)
     assert Flags.FUTURE_TIME in reading.flags
 
 

@@ -113,6 +113,6 @@ async def test_faults_and_nonsense_show_in_the_quality(clock: Clock) -> None:
     building.field["council.temperature"].sense(float("nan"))
     points = [zones.points[f"townhall.{zone}.temperature"] for zone in ("hall", "council", "library")]
     faulty, broken, good = await zones.read(points)
-    assert (faulty.quality, faulty.flags) == (Quality.SUSPECT, Flags.FAULT)
+    assert (faulty.quality, faulty.value, faulty.flags) == (Quality.BAD, None, Flags.FAULT)
     assert (broken.quality, broken.value, broken.flags) == (Quality.BAD, None, Flags.NOT_A_NUMBER)
     assert good.quality is Quality.GOOD

@@ -63,9 +63,21 @@ async def test_a_bad_reading_is_kept_without_a_value(store: SqliteStore) -> None
     window = await store.window("hall.temperature", START, START + DAY)
     assert np.isnan(window.value[0])
     assert window.quality[0] == 3
+    assert Flags(int(window.flags[0])) == Flags.NO_ANSWER | Flags.FAULT
     newest = await store.newest()
     assert newest["hall.temperature"].flags == Flags.NO_ANSWER | Flags.FAULT
     assert newest["hall.temperature"].value is None
+
+
+async def test_flags_are_kept_beside_the_value_in_both_tiers(store: SqliteStore) -> None:
+    doubted = Flags.SPIKE | Flags.UNIT_JUMP | Flags.PUSHED
+    await store.append([reading(0, 99.0, quality=Quality.SUSPECT, flags=doubted), reading(1)])
+    await store.append([reading(minute) for minute in range(2, 70)])  # an hour of one point: moved
+    await store.append([reading(70, 98.0, quality=Quality.SUSPECT, flags=Flags.STUCK)])
+    window = await store.window("hall.temperature", START, START + DAY)
+    assert window.value[[0, 70]].tolist() == [99.0, 98.0]
+    assert window.quality[[0, 1, 70]].tolist() == [1, 0, 1]
+    assert [Flags(n) for n in window.flags[[0, 1, 70]].tolist()] == [doubted, Flags.NONE, Flags.STUCK]
 
 
 async def test_the_same_point_and_time_again_replaces_the_value(store: SqliteStore) -> None:
@@ -85,11 +97,12 @@ async def test_a_late_correction_beats_the_value_moved_to_the_second_tier(store:
     assert half_hours[START + 30 * MINUTE] == (38 / 30, 1.0, 9.0, 30)
 
 
-async def test_half_hours_count_good_and_suspect_values_only(store: SqliteStore) -> None:
+async def test_half_hours_count_good_values_only(store: SqliteStore) -> None:
     await store.append(
         [
             reading(0, 1.0),
-            reading(29.99, 3.0, quality=Quality.SUSPECT),
+            reading(29.99, 3.0),
+            reading(12, 3000.0, quality=Quality.SUSPECT, flags=Flags.SPIKE),
             reading(10, 99.0, quality=Quality.STALE),
             reading(11, None, quality=Quality.BAD),
             reading(30, 5.0),

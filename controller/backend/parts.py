@@ -60,12 +60,8 @@ class Parts:
         return self._service.state.value(point.id, now)
 
     def quality(self, point: Point, now: datetime) -> Quality:
-        """How good the newest reading is now: STALE once it is older than it may be."""
-        reading = self._service.state.reading(point.id)
-        if reading is None:
-            return Quality.BAD
-        late = now - reading.time > point.max_age
-        return Quality.STALE if late and reading.quality is not Quality.BAD else reading.quality
+        """How good the newest reading is now."""
+        return self._service.state.quality(point.id, now)
 
     def _zone(self, zone: Zone, now: datetime, plan: Plan | None) -> ZoneView:
         state, sensor = self._service.state, self._points.get((Role.ZONE_TEMPERATURE, zone.id))

@@ -25,7 +25,7 @@ from controller.store.base import Store, Window
 LONGEST_BRIDGE_S = 3 * HALF_HOUR_S
 NEAR_S = 120.0  # the first reading after a border may stand for it this long
 MARGIN = timedelta(hours=6)  # read around a period, so that a gap at its border is seen from both sides
-USABLE = 1  # good and suspect readings count
+GOOD = 0  # quality of the readings that count
 DIGITS = 4  # decimal places of kWh that are kept
 
 Floats = NDArray[np.float64]
@@ -52,7 +52,7 @@ class Account:
 def account(meter: Meter, point: Point, window: Window, start: datetime, end: datetime) -> Account:
     """The meter's half-hours of [start, end), of which the last may be cut short, from a window around them."""
     edges = edges_s(epoch_s(start), epoch_s(end))
-    keep = (window.quality <= USABLE) & np.isfinite(window.value)
+    keep = (window.quality == GOOD) & np.isfinite(window.value)
     time_s, value = window.time_s[keep], window.value[keep]
     if meter.kind is MeterKind.INTERVAL:
         kwh, codes = _interval_ends(time_s, value * _kwh_per_unit(meter, point), edges)

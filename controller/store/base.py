@@ -18,6 +18,7 @@ class Window:
     time_s: NDArray[np.float64]  # seconds since 1970, UTC
     value: NDArray[np.float64]  # NaN where quality is bad
     quality: NDArray[np.int8]  # 0 good, 1 suspect, 2 stale, 3 bad
+    flags: NDArray[np.int32]  # `drivers.base.Flags`, the reasons
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +70,7 @@ class Store(Protocol):
     async def aggregate(
         self, point: str, start: datetime, end: datetime, step: timedelta = timedelta(minutes=30)
     ) -> Mapping[datetime, tuple[float, float, float, int]]:
-        """Mean, minimum, maximum and count of good and suspect values by interval start (UTC), empty ones left out.
+        """Mean, minimum, maximum and count of good values by interval start (UTC), empty ones left out.
 
         Intervals begin at whole multiples of `step` since 1970 UTC; only values in [start, end) count.
         """

@@ -104,7 +104,7 @@ class SqliteStore:
         rows = await self._database.read(
             lambda db: db.execute(
                 f"""SELECT time / :step, avg(value), min(value), max(value), count(value) FROM ({_BOTH_TIERS})
-                WHERE state & {_QUALITY_BITS} <= 1 AND value IS NOT NULL GROUP BY 1 ORDER BY 1""",  # noqa: S608  constants
+                WHERE state & {_QUALITY_BITS} = 0 AND value IS NOT NULL GROUP BY 1 ORDER BY 1""",  # noqa: S608  constants
                 query,
             ).fetchall()
         )
@@ -181,10 +181,12 @@ def _window(tiers: tuple[list[_Row], list[_Row]]) -> Window:
     rows = np.concatenate((older, newer))
     if len(older) and len(newer) and newer[0, 0] <= older[-1, 0]:
         rows = _merged(rows)
+    state = rows[:, 2].astype(np.int64)
     return Window(
         time_s=rows[:, 0] / 1e6,
         value=rows[:, 1].copy(),
-        quality=(rows[:, 2].astype(np.int64) & _QUALITY_BITS).astype(np.int8),
+        quality=(state & _QUALITY_BITS).astype(np.int8),
+        flags=(state >> 2).astype(np.int32),
     )
 
 

@@ -87,7 +87,7 @@ class Inbox:
             time=now if when is None else when,
             received=now,
             value=value,
-            quality=Quality.BAD if value is None else Quality.SUSPECT if flags else Quality.GOOD,
+            quality=Quality.BAD if value is None else Quality.GOOD,
             flags=Flags.PUSHED | why | flags,
         )
         if known is None or reading.time >= known.time:
