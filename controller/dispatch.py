@@ -11,6 +11,7 @@ from config.site import Site
 from controller import record
 from controller.aims import Aims
 from controller.arbiter import Request, Source
+from controller.devices import serving_devices
 from controller.holding import Holding
 from controller.hub import Hub
 from controller.ladder import Ladder, Level, Trouble
@@ -313,9 +314,10 @@ class Dispatch:
         self._settled(self._holdings.values())
         count = sum(holding.holds for holding in self._holdings.values())
         try:
-            async with asyncio.timeout(RELEASE_WITHIN_S), asyncio.TaskGroup() as tasks:
-                for name, line in self._lines.items():
-                    tasks.create_task(self._give(line, reason), name=f"{name}:release")
+            async with asyncio.timeout(RELEASE_WITHIN_S):
+                gives = {name: self._give(line, reason) for name, line in self._lines.items()}
+                async with serving_devices(gives) as ended:
+                    await ended.all()
         except TimeoutError:
             log.warning("handing back took more than %.0f s", RELEASE_WITHIN_S)
         left = await self._left()

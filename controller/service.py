@@ -7,7 +7,7 @@ devices close, then the store.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -19,6 +19,7 @@ from config.site import Device, Mode, Site
 from controller.apart import Place, here
 from controller.arbiter import Request, Source
 from controller.audit import Audit
+from controller.devices import Ends, serving_devices
 from controller.dispatch import Dispatch
 from controller.estimate import Estimator
 from controller.events import Trigger, Watch
@@ -122,24 +123,18 @@ async def running(site: Site, settings: Settings, clock: Clock) -> AsyncIterator
         service = _assemble(site, settings, clock, store=store, leases=leases, audit=Audit(database))
         if settings.history is None:
             await service.history.load(store, clock.now(), timedelta(days=42))
-        async with asyncio.TaskGroup() as outer:  # the devices' own: whatever else fails, they are open to hand back
-            devices = _devices(service, outer)
-            try:
-                async with _controlling(service):
-                    yield service
-            finally:
-                for task in devices:
-                    task.cancel()
+        async with serving_devices(_devices(service)) as devices, _controlling(service, devices):
+            yield service
 
 
 @asynccontextmanager
-async def _controlling(service: Service) -> AsyncIterator[None]:
-    """Take readings in and control for the length of the block; then hand everything back."""
+async def _controlling(service: Service, devices: Ends) -> AsyncIterator[None]:
+    """Take readings in and control for the length of the block, which a driver's bug ends; then hand all back."""
     async with asyncio.TaskGroup() as outer:
         taking = _intake(service, outer)
         try:
             async with asyncio.TaskGroup() as inner:
-                core = await _core(service, inner)
+                core = [inner.create_task(devices.fail_at_first(), name="drivers"), *await _core(service, inner)]
                 try:
                     yield
                 finally:
@@ -223,23 +218,20 @@ def _assemble(
     )
 
 
-def _devices(service: Service, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
-    """One task for each device: open until everything has been handed back."""
-    hubs, clock, site = service.hubs, service.clock, service.site
-    return [
-        tasks.create_task(
-            run_device(
-                device,
-                partial(service.settings.make_driver, device),
-                hubs.readings,
-                events=hubs.devices,
-                clock=clock,
-                link=service.links[device.id],
-            ),
-            name=f"{device.id}:device",
+def _devices(service: Service) -> dict[str, Coroutine[None, None, None]]:
+    """The work of each device."""
+    hubs = service.hubs
+    return {
+        device.id: run_device(
+            device,
+            partial(service.settings.make_driver, device),
+            hubs.readings,
+            events=hubs.devices,
+            clock=service.clock,
+            link=service.links[device.id],
         )
-        for device in site.devices
-    ]
+        for device in service.site.devices
+    }
 
 
 def _intake(service: Service, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:

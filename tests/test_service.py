@@ -1,7 +1,7 @@
 """A site from start to stop: what begins in which order, what survives, and that everything is always handed back."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from config.site import Mode, Point, Site
+from config.site import Device, Mode, Point, Site
 from controller.audit import verify
+from controller.devices import DriverBug
 from controller.hub import Hub
 from controller.ladder import Level
 from controller.learned import priors
@@ -19,10 +20,11 @@ from controller.outlook import LocalOutlook
 from controller.service import FIRST_CONTACT, Service, Settings, running
 from controller.store.base import StoreError
 from controller.supervisor import DeviceEvent, Link, run_device
-from drivers.base import NotReachable, Reading
+from drivers.base import Driver, NotReachable, Priority, Reading
 from drivers.clock import Clock
 from optimiser.worker import InProcess
 from site_sims.building import SimulatedBuilding
+from site_sims.field import FieldObject
 from site_sims.simulated_driver import SimulatedDriver, simulated_drivers
 from tests.town_hall import town_hall_site
 
@@ -43,10 +45,12 @@ class Home:
         return [o.key for o in self.building.field if o.commandable and any(v is not None for v in o.array[8:14])]
 
     @asynccontextmanager
-    async def service(self, site: Site = SITE, *, optimise: bool = False) -> AsyncIterator[Service]:
+    async def service(
+        self, site: Site = SITE, *, optimise: bool = False, make_driver: Callable[[Device], Driver] | None = None
+    ) -> AsyncIterator[Service]:
         settings = Settings(
             directory=self.directory,
-            make_driver=simulated_drivers(self.building.field, clock=self.clock),
+            make_driver=make_driver or simulated_drivers(self.building.field, clock=self.clock),
             outlook=lambda site, history: LocalOutlook(site, history, None),
             solver=SOLVER,
             learned=priors(site),
@@ -209,6 +213,53 @@ async def test_a_stop_while_the_disk_is_full_is_a_stop(home: Home) -> None:
         connection.write = refuse
         await asyncio.sleep(1.5 * 60)
     assert home.ours() == []
+
+
+class Buggy(SimulatedDriver):
+    """Meets what its author did not foresee, while reading or while handing back."""
+
+    where = "read"
+
+    async def read(self, points: Sequence[Point]) -> list[Reading]:
+        if self.where == "read" and any(self._device.objects[o.key].array[12] is not None for o in self._ours()):
+            raise KeyError("an unforeseen answer")
+        return await super().read(points)
+
+    async def relinquish(self, point: Point, priority: Priority) -> None:
+        raise KeyError("an unforeseen answer")
+
+    def _ours(self) -> list[FieldObject]:
+        return [o for o in self._device.objects.values() if o.commandable]
+
+
+@pytest.mark.parametrize("where", ["read", "relinquish"])
+async def test_a_bug_in_one_driver_lets_the_others_hand_back_first(
+    home: Home, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Buggy, "where", where)
+    box = home.building.field.devices["zones_a"]
+    good = simulated_drivers(home.building.field, clock=home.clock)
+
+    def make(device: Device) -> Driver:
+        if device.id == "zones_a":
+            return Buggy(device.points, device=box, clock=home.clock)
+        return good(device)
+
+    held: list[str] = []
+
+    async def live() -> None:
+        async with home.service(make_driver=make):
+            await asyncio.sleep(30)
+            held.extend(home.ours())
+            await asyncio.sleep(3600 if where == "read" else 0)
+
+    with pytest.raises(BaseExceptionGroup) as failed:
+        await live()
+    assert failed.group_contains(KeyError, match="unforeseen")
+    assert failed.group_contains(DriverBug, match="zones_a") is (where == "read")
+    in_box = {o.key for o in box.objects.values()}
+    assert len(set(held) - in_box) > 10
+    assert set(home.ours()) == set(held) & in_box != set(), "of the broken one nobody can hand back"
 
 
 class Stubborn(SimulatedDriver):
