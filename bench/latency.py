@@ -41,7 +41,7 @@ from site_sims.building import SimulatedBuilding
 from site_sims.forecasts import INTENSITY, Forecasts
 from site_sims.learning import history_of, observe
 from site_sims.live import SimulatedOutlook
-from site_sims.prelude import MODEL, beginning
+from site_sims.prelude import beginning, model_file
 
 LIMITS, PRICES = 200, 50  # samples
 TARGETS_MS = {"limit": 50.0, "price": 1000.0}
@@ -129,7 +129,7 @@ async def measure(site_file: Path, *, limits: int, prices: int) -> None:
             make_driver=lambda device: make_driver(device, clock=clock, shared=shared),
             outlook=lambda _site, _history: SimulatedOutlook(forecasts, clock),
             solver=solver,
-            learned=load(MODEL, site),
+            learned=load(model_file(site), site),
             history=history,
         )
         door = open_door("127.0.0.1", 0)

@@ -10,17 +10,18 @@ from typing import Any
 import numpy as np
 
 from config.roles import Role
-from config.site import Device, Fuel, Point, Site
+from config.site import Device, Fuel, Point, Pv, Site
 from config.units import Unit
 from drivers.clock import Clock
 from site_sims.bms import Bms
 from site_sims.field import Field, FieldDevice, FieldObject
 from site_sims.occupants import Occupants, Timetable
-from site_sims.plant import Commands, Plant
+from site_sims.plant import Commands, Plant, only
 from site_sims.rates import Rates
 from site_sims.sensors import Instruments, Sensor
 from site_sims.truth import BmsTruth, load_truth, site_truth
 from site_sims.weather import Column, Weather, minute_of
+from site_sims.wiring import COMMANDS, Truths, plant_truths, zone_truths
 
 MINUTE = timedelta(minutes=1)
 STEP_H = 1 / 60
@@ -89,9 +90,10 @@ class SimulatedBuilding:
         settings: BmsTruth | None = None,
     ) -> None:
         self.site, self.building = site, site.buildings[0]
+        self._kinds = {item.id: item.kind for item in self.building.plant}
         self.truth = site_truth(site.id) if truth is None else load_truth(truth)
         self.minute = minute_of(start.astimezone(UTC))
-        pv = next((item for item in self.building.plant if item.kind == "pv"), None)
+        pv = only(self.building, Pv)
         tilt, azimuth = (pv.tilt_deg, pv.azimuth_deg) if pv is not None else (20.0, 180.0)
         self.weather = Weather(site.location, seed=seed, pv_tilt_deg=tilt, pv_azimuth_deg=azimuth)
         self.timetable = Timetable(self.building, timezone=site.timezone, calendar=site.calendar)
@@ -149,19 +151,16 @@ class SimulatedBuilding:
 
     def snapshot(self) -> dict[str, Any]:
         """A copy of everything that changes, for `restore` into this building or another of the same site."""
-        plant = self.plant
         arrays = {obj.key: (list(obj.array), obj.sensed, obj.fault) for obj in self.field}
-        machines = (plant.heat_pump, plant.boiler, plant.tank, plant.state, plant.fabric.temperature)
-        state = (self.minute, machines, plant.fabric.leak_m3_s, self.bms.state, self.registers, arrays)
-        return copy.deepcopy(dict(zip(("minute", "machines", "leak", "bms", "registers", "field"), state, strict=True)))
+        state = {"minute": self.minute, "bms": self.bms.state, "registers": self.registers, "field": arrays}
+        return copy.deepcopy(state) | {"plant": self.plant.checkpoint()}
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Return to a snapshot, bit for bit. Watchers of the field are told of what changed."""
-        copied, plant = copy.deepcopy(snapshot), self.plant
+        copied = copy.deepcopy(snapshot)
         self.minute = copied["minute"]
         self._look_out()
-        plant.heat_pump, plant.boiler, plant.tank, plant.state, plant.fabric.temperature = copied["machines"]
-        plant.fabric.leak_m3_s = copied["leak"]
+        self.plant.restore(copied["plant"])
         self.bms.state, self.registers = copied["bms"], copied["registers"]
         self.bms.forget_day()
         for key, (array, sensed, fault) in copied["field"].items():
@@ -170,16 +169,15 @@ class SimulatedBuilding:
             obj.restore(array, sensed)
 
     def stored_kwh(self) -> dict[str, float]:
-        """Heat held above 0 degC: in the tank, and in fabric, radiators and pipes."""
-        tank = self.plant.tank.stored_kj / 3600
+        """Heat held above 0 degC: in the tank (nought without one), and in fabric, radiators and pipes."""
+        tank = self.plant.tank_kj / 3600
         return {"tank": tank, "fabric": self.plant.stored_kj / 3600 - tank}
 
     def _look_out(self) -> None:
         self._weather, self._people = self.weather.at(self.minute), self.occupants.people(self.minute)
 
     def _machine(self, part: str) -> Any:
-        kinds = {item.id: item.kind for item in self.building.plant}
-        return {"heat_pump": self.plant.heat_pump, "boiler": self.plant.boiler}[kinds[part]]
+        return self.plant.machines[self._kinds[part]]
 
     def _show_faults(self) -> None:
         for point in self.site.by_role(Role.FAULT):
@@ -201,15 +199,6 @@ class SimulatedBuilding:
 
     def _wire_commands(self) -> None:
         """Follow the present value of every commandable object, so that a step need not search their slots."""
-        names = {
-            (Role.ENABLE, "heat_pump"): "heat_pump_enable",
-            (Role.CAPACITY_LIMIT, "heat_pump"): "heat_pump_percent",
-            (Role.ENABLE, "boiler"): "boiler_enable",
-            (Role.TANK_SETPOINT, "tank"): "tank_setpoint",
-            (Role.FLOW_SETPOINT, "circuit"): "flow_setpoint",
-            (Role.FAN_SPEED, "air_handler"): "fan_percent",
-        }
-        kinds = {item.id: item.kind for item in self.building.plant}
         index = {zone.id: n for n, zone in enumerate(self.building.zones)}
         arrays = {
             Role.HEATING_SETPOINT: self.commands.heating_setpoint,
@@ -218,7 +207,7 @@ class SimulatedBuilding:
         for point in self.site.points.values():
             if point.role in arrays and point.part in index:
                 self._follow_zone(self.field[key_of(point)], arrays[point.role], index[point.part])
-            elif (name := names.get((point.role, kinds.get(point.part, "")))) is not None:
+            elif (name := COMMANDS.get((point.role, self._kinds.get(point.part, "")))) is not None:
                 self._follow(self.field[key_of(point)], name)
 
     def _follow(self, obj: FieldObject, name: str) -> None:
@@ -246,45 +235,22 @@ class SimulatedBuilding:
 
     def _truth_of(self, point: Point) -> Callable[[], float] | None:
         """Where a sensor's true value comes from; None if the plant has nothing to show there."""
-        plant, part = self.plant, point.part
         zones = {zone.id: n for n, zone in enumerate(self.building.zones)}
-        kind = next((item.kind for item in self.building.plant if item.id == part), "")
-        if part in zones:
-            return self._zone_truth(point.role, zones[part])
-        meters: dict[tuple[Role, str], Callable[[], float]] = {
+        if point.part in zones:
+            zone = zones[point.part]
+            if point.role is Role.OCCUPANCY:
+                return lambda: self._people.item(zone)
+            return zone_truths(self.plant, zone).get(point.role)
+        meters: Truths = {
             (Role.ELECTRICITY_METER, ""): lambda: self.registers.imported,
-            (Role.ELECTRICITY_POWER, ""): lambda: plant.state.power.net,
             (Role.GAS_METER, ""): lambda: self.registers.gas,
-            (Role.LIGHTING_POWER, ""): lambda: plant.state.power.lighting,
             (Role.OUTDOOR_TEMPERATURE, ""): lambda: self._weather.item(Column.OUTDOOR),
             (Role.SOLAR_IRRADIANCE, ""): lambda: self._weather.item(Column.HORIZONTAL),
             (Role.HEAT_METER, "circuit"): lambda: self.registers.circuit,
-            (Role.HEAT_OUTPUT, "circuit"): lambda: plant.state.power.circuit_heat,
-            (Role.FLOW_TEMPERATURE, "circuit"): lambda: plant.state.flow,
             (Role.PV_METER, "pv"): lambda: self.registers.pv,
-            (Role.PV_POWER, "pv"): lambda: plant.state.power.pv,
             (Role.ELECTRICITY_METER, "heat_pump"): lambda: self.registers.heat_pump,
-            (Role.ELECTRICITY_POWER, "heat_pump"): lambda: plant.state.power.heat_pump,
-            (Role.HEAT_OUTPUT, "heat_pump"): lambda: plant.state.power.heat_pump_heat,
-            (Role.RUNNING, "heat_pump"): lambda: float(plant.heat_pump.running),
-            (Role.FAULT, "heat_pump"): lambda: float(plant.heat_pump.fault),
-            (Role.HEAT_OUTPUT, "boiler"): lambda: plant.state.power.boiler_heat,
-            (Role.RUNNING, "boiler"): lambda: float(plant.boiler.running),
-            (Role.FAULT, "boiler"): lambda: float(plant.boiler.fault),
-            (Role.TANK_TEMPERATURE, "tank"): lambda: plant.tank.mean,
-            (Role.OTHER, "air_handler"): lambda: plant.state.supply_air,
         }
-        return meters.get((point.role, kind))
-
-    def _zone_truth(self, role: Role, zone: int) -> Callable[[], float] | None:
-        plant = self.plant
-        rows: dict[Role, Callable[[], float]] = {
-            Role.ZONE_TEMPERATURE: lambda: plant.fabric.temperature.item(zone),
-            Role.VALVE_POSITION: lambda: plant.state.valve.item(zone) * 100,
-            Role.CO2: lambda: plant.state.co2,
-            Role.OCCUPANCY: lambda: self._people.item(zone),
-        }
-        return rows.get(role)
+        return (meters | plant_truths(self.plant)).get((point.role, self._kinds.get(point.part, "")))
 
     def price(self, fuel: Fuel) -> float:
         """Rate in force now, per kWh."""

@@ -37,7 +37,7 @@ from optimiser.problem import Plan, Problem
 from optimiser.worker import InProcess, Worker
 from site_sims.forecasts import INTENSITY, Forecasts
 from site_sims.live import SimulatedOutlook
-from site_sims.prelude import MODEL, SITE, Past, beginning, live_before
+from site_sims.prelude import SITE, Past, beginning, live_before, model_file
 from site_sims.virtual_time import VirtualTimeLoop
 from site_sims.world import Disturbances, busy_port, world
 
@@ -139,7 +139,7 @@ async def _serve(
             make_driver=lambda device: make_driver(device, clock=clock, shared=shared),
             outlook=lambda _site, _history: SimulatedOutlook(stage.forecasts, clock),
             solver=solver,
-            learned=load(MODEL, stage.site),
+            learned=load(model_file(stage.site), stage.site),
             history=stage.past.history,
             durable=guard is not None,
         )

@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 STEP_S = 60.0
 AIR_KJ = 1.206  # kJ/m3K
 STACK, WIND = 0.000290, 0.000231  # (l/s)2/cm4/K and (l/s)2/cm4/(m/s)2, two storeys in a town
-PERSON_M3_S = 0.0015  # doors and windows opened, by person
+AIRED_DEGC, AIRED_OVER_K = 23.0, 2.5  # people begin to open windows, and have them open so far above
 FILM_IN, FILM_OUT = 0.13, 0.04  # m2K/W
 ABSORBED = 0.6  # of the sun on a wall
 SUN_TO_AIR = 0.35  # of the sun through the glass; the rest falls on floors and walls
@@ -40,6 +40,7 @@ class FabricModel:
         self.volume_m3 = area * [row.height_m for row in rows]
         wall = np.array([row.walls_m2.total for row in rows])
         self._leak = np.array([row.leak_cm2 for row in rows]) / 1000  # with l/s, m3/s
+        self._fresh_m3_s = fabric.fresh_m3_s
         capacity = np.empty((KINDS, n))
         capacity[AIR] = self.volume_m3 * AIR_KJ * fabric.air_factor
         capacity[MASS] = area * fabric.mass_capacity
@@ -47,6 +48,7 @@ class FabricModel:
         self.capacity = capacity.reshape(-1)  # kJ/K
         self._direct = np.zeros((KINDS, n))  # kW/K to outdoors
         glass = np.array([row.glass_m2.total for row in rows])
+        self._windows = glass * fabric.window_m3_s if fabric.window_m3_s > 0 else None  # m3/s, all open
         roof, ground = (np.array([getattr(row, name) for row in rows]) for name in ("roof_m2", "ground_m2"))
         self._direct[AIR] = (glass * fabric.glass_u + roof * fabric.roof_u) / 1000
         self._ground = np.zeros((KINDS, n))
@@ -110,7 +112,11 @@ class FabricModel:
     def infiltration(self, outdoor: float, wind: float, people: Array) -> Array:
         """Outdoor air through cracks and opened doors, m3/s by zone."""
         apart = np.abs(self.air - outdoor)
-        return self._leak * np.sqrt(STACK * apart + WIND * wind * wind) + PERSON_M3_S * people
+        leak: Array = self._leak * np.sqrt(STACK * apart + WIND * wind * wind) + self._fresh_m3_s * people
+        if self._windows is not None:
+            wanted = np.clip((self.air - AIRED_DEGC) / AIRED_OVER_K, 0.0, 1.0) * (people > 0) * (self.air > outdoor)
+            leak = leak + self._windows * wanted
+        return leak
 
     def step(self, weather: Array, *, inside_kw: Array, air_kw: Array, people: Array) -> None:
         """Advance STEP_S. By zone: `inside_kw` from emitters, people and equipment, `air_kw` from supply air alone."""

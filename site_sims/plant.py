@@ -1,10 +1,13 @@
 """Everything that makes, moves and uses heat and electricity in a simulated building, one minute at a time.
 
 Heat pump -> tank -> boiler in line -> one mixed circuit -> radiators with local valve loops and the air handler's
-coil. Emitters follow the exponent 1.3 of EN 442 with their own water; a return header holds what is in the pipes.
+coil, as far as the site file names them. Emitters follow the exponent 1.3 of EN 442 with their own water; a return
+header holds what is in the pipes.
 """
 
+import copy
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +19,7 @@ from site_sims.truth import Truth
 from site_sims.weather import Column
 
 Array = NDArray[np.float64]
+Kind = TypeVar("Kind", HeatPump, Boiler, Tank, AirHandler, Pv)
 
 RATED_K, EXPONENT = 50.0, 1.3
 WATER_KJ_PER_KW = 45.0  # water and steel of a radiator, kJ/K by rated kW
@@ -89,26 +93,28 @@ class Plant:
     def __init__(self, building: Building, truth: Truth) -> None:
         self.zones = building.zones
         self.fabric = FabricModel(building.zones, truth)
-        self.gains = truth.gains
-        by_kind = {item.kind: item for item in building.plant}
-        pump, boiler, tank = by_kind["heat_pump"], by_kind["boiler"], by_kind["tank"]
-        if not (isinstance(pump, HeatPump) and isinstance(boiler, Boiler) and isinstance(tank, Tank)):
-            raise TypeError(f"{building.id}: the simulated plant needs a heat pump, a boiler and a tank")
-        self.heat_pump = HeatPumpUnit(pump.heat_kw, pump.cop, pump.auxiliary_kw)
-        self.boiler = BoilerUnit(boiler.heat_kw)
-        self.tank = TankUnit(tank.volume_litres, tank.loss_w_per_k / 1000)
-        ahu, pv = by_kind.get("air_handler"), by_kind.get("pv")
-        self.ahu = ahu if isinstance(ahu, AirHandler) else None
-        self.pv_kw = pv.peak_kw if isinstance(pv, Pv) else 0.0
+        pump, boiler, tank = only(building, HeatPump), only(building, Boiler), only(building, Tank)
+        if (pump is None) != (tank is None) or (pump is None and boiler is None):
+            raise TypeError(f"{building.id}: the simulated plant needs a boiler, or a heat pump with its tank, or both")
+        self.heat_pump = None if pump is None else HeatPumpUnit(pump.heat_kw, pump.cop, pump.auxiliary_kw)
+        self.boiler = None if boiler is None else BoilerUnit(boiler.heat_kw)
+        self.tank = None if tank is None else TankUnit(tank.volume_litres, tank.loss_w_per_k / 1000)
+        self.ahu, pv = only(building, AirHandler), only(building, Pv)
+        self.pv_kw = 0.0 if pv is None else pv.peak_kw
         ids = [zone.id for zone in building.zones]
-        self.aired = ids.index(self.ahu.serves[0]) if self.ahu is not None else 0
+        self.aired = None if self.ahu is None else ids.index(self.ahu.serves[0])  # the zone with fan and CO2 sensor
         rated = np.array([zone.emitter_kw or 1e-6 for zone in building.zones])
         self._emission = rated / RATED_K**EXPONENT
         self._per_k = rated * DESIGN_SHARE / DESIGN_DROP_K  # kW/K of water flow with the valve open
         self._water = rated * WATER_KJ_PER_KW / STEP_S  # kW/K
         self._lights = np.array([zone.lighting_kw for zone in building.zones])
         area = np.array([zone.area_m2 for zone in building.zones])
-        self._always = area / area.sum() * truth.gains.always_on_kw * truth.gains.always_on_share_inside
+        gains, rows = truth.gains, [truth.zones[zone.id] for zone in building.zones]
+        self._always_kw = gains.always_on_kw
+        self._always = area / area.sum() * gains.always_on_kw * gains.always_on_share_inside
+        self._plug_w = np.array([row.plug_w_per_person or gains.plug_w_per_person for row in rows])  # by person
+        plug_inside = self._plug_w * np.array([row.plug_share_inside for row in rows])
+        self._person_kw = (gains.person_w + plug_inside) / 1000  # warmth that comes with a person
         n = len(ids)
         self.state = PlantState(valve=np.zeros(n), integral=np.zeros(n), emitter=np.full(n, 25.0))
 
@@ -116,7 +122,31 @@ class Plant:
     def stored_kj(self) -> float:
         """Heat in fabric, radiators, pipes and tank above 0 degC."""
         water = float(self._water @ self.state.emitter) * STEP_S + HEADER_KG * WATER * self.state.header
-        return self.fabric.stored_kj + self.tank.stored_kj + water
+        return self.fabric.stored_kj + self.tank_kj + water
+
+    @property
+    def tank_kj(self) -> float:
+        """Heat in the tank above 0 degC; nought without one."""
+        return 0.0 if self.tank is None else self.tank.stored_kj
+
+    @property
+    def machines(self) -> dict[str, HeatPumpUnit | BoilerUnit]:
+        """What starts, stops and breaks, by the kind of plant it is."""
+        units = {"heat_pump": self.heat_pump, "boiler": self.boiler}
+        return {kind: unit for kind, unit in units.items() if unit is not None}
+
+    def checkpoint(self) -> dict[str, Any]:
+        """A copy of everything that changes."""
+        units = (self.heat_pump, self.boiler, self.tank)
+        fabric = (self.fabric.temperature, self.fabric.leak_m3_s)
+        return copy.deepcopy({"units": units, "state": self.state, "fabric": fabric})
+
+    def restore(self, checkpoint: dict[str, Any]) -> None:
+        """Return to a checkpoint, bit for bit."""
+        copied = copy.deepcopy(checkpoint)
+        self.heat_pump, self.boiler, self.tank = copied["units"]
+        self.state = copied["state"]
+        self.fabric.temperature, self.fabric.leak_m3_s = copied["fabric"]
 
     def step(self, commands: Commands, weather: Array, people: Array) -> None:
         """One minute under these commands, this weather and these people (by zone)."""
@@ -125,29 +155,31 @@ class Plant:
         self._move_valves(commands.heating_setpoint - air)
         airflow, to_air, coil_kw = self._ventilate(commands.fan_percent, outdoor, power)
         heat_kw = self._circulate(commands, coil_kw, power)
-        self.heat_pump.step(
-            enable=commands.heat_pump_enable > 0.5,
-            limit=commands.heat_pump_percent / 100,
-            setpoint=commands.tank_setpoint,
-            tank=self.tank,
-            outdoor=outdoor,
-        )
-        self.tank.settle()
+        if self.heat_pump is not None and self.tank is not None:
+            self.heat_pump.step(
+                enable=commands.heat_pump_enable > 0.5,
+                limit=commands.heat_pump_percent / 100,
+                setpoint=commands.tank_setpoint,
+                tank=self.tank,
+                outdoor=outdoor,
+            )
+            self.tank.settle()
+            power.heat_pump, power.heat_pump_heat = self.heat_pump.electricity_kw, self.heat_pump.heat_kw
         share = np.minimum(np.maximum(commands.light_percent, 0.0), 100.0) / 100
         lights = self._lights * np.where(share > 0, LIGHT_LEAST + (1 - LIGHT_LEAST) * share, 0.0)
-        crowd, gains = float(people.sum()), self.gains
-        inside = people * ((gains.person_w + gains.plug_w_per_person) / 1000) + lights * LIGHT_INSIDE + self._always
+        inside = people * self._person_kw + lights * LIGHT_INSIDE + self._always
         power.gains = float(inside.sum())
-        self._breathe(airflow, float(people[self.aired]))
+        if self.aired is not None:
+            self._breathe(self.aired, airflow, float(people[self.aired]))
         self.fabric.step(weather, inside_kw=heat_kw + inside, air_kw=to_air, people=people)
         sun = float(weather[Column.PV])
         cell = outdoor + PV_HEATING * sun
         power.pv = self.pv_kw * sun / 1000 * PV_PERFORMANCE * (1 - PV_PER_K * (cell - 25))
-        power.always_on, power.plugs = gains.always_on_kw, crowd * gains.plug_w_per_person / 1000
+        power.always_on, power.plugs = self._always_kw, float(people @ self._plug_w) / 1000
         power.lighting = float(lights.sum())
-        power.heat_pump, power.heat_pump_heat = self.heat_pump.electricity_kw, self.heat_pump.heat_kw
-        power.auxiliaries += self.boiler.electricity_kw
-        power.gas, power.boiler_heat = self.boiler.gas_kw, self.boiler.heat_kw
+        if self.boiler is not None:
+            power.auxiliaries += self.boiler.electricity_kw
+            power.gas, power.boiler_heat = self.boiler.gas_kw, self.boiler.heat_kw
         state.power = power
 
     def _move_valves(self, error: Array) -> None:
@@ -161,11 +193,14 @@ class Plant:
     def _ventilate(self, percent: float, outdoor: float, power: Power) -> tuple[float, Array, float]:
         """Airflow m3/s, heat to each zone's air, and the coil's heat."""
         state, to_air = self.state, np.zeros(len(self.zones))
-        if self.ahu is None or percent < 5:
-            state.supply_air += 0.05 * (float(self.fabric.air[self.aired]) - state.supply_air)
+        if self.ahu is None or self.aired is None:
+            return 0.0, to_air, 0.0
+        room = float(self.fabric.air[self.aired])
+        if percent < 5:
+            state.supply_air += 0.05 * (room - state.supply_air)
             return 0.0, to_air, 0.0
         speed = min(percent, 100.0) / 100
-        flow, room = self.ahu.airflow_m3_per_s * speed, float(self.fabric.air[self.aired])
+        flow = self.ahu.airflow_m3_per_s * speed
         per_k = AIR_KJ * flow
         recovered = outdoor + self.ahu.heat_recovery * max(room - outdoor, 0.0)
         coil = min(per_k * max(SUPPLY_DEGC - recovered, 0.0), COIL_KW_PER_K * max(state.flow - recovered - 5.0, 0.0))
@@ -182,22 +217,21 @@ class Plant:
         per_k = self._per_k * state.valve
         radiators, coil = float(per_k.sum()), coil_kw / COIL_DROP_K
         total = radiators + coil  # kW/K of water moving
-        back, top, flow_kg_s = state.header, self.tank.layers[0], total / WATER
-        given = 0.0
+        back, flow_kg_s = state.header, total / WATER
+        given = boiler = 0.0
         if total > 0:
-            # The mixing valve blends return water into a hotter tank; a tank colder than the return is bypassed.
-            drawn = min(max((commands.flow_setpoint - back) / (top - back), 0.0), 1.0) if top > back + 0.5 else 0.0
-            given = self.tank.discharge(flow_kg_s * drawn, back) if drawn > 0 else 0.0
+            given = self._draw(commands.flow_setpoint, flow_kg_s)
             entering = back + given / total
         else:
             entering = state.flow + 0.02 * (18.0 - state.flow)
-        boiler = self.boiler.step(
-            enable=commands.boiler_enable > 0.5,
-            setpoint=commands.flow_setpoint,
-            flow_kg_s=flow_kg_s,
-            entering=entering,
-            back=back,
-        )
+        if self.boiler is not None:
+            boiler = self.boiler.step(
+                enable=commands.boiler_enable > 0.5,
+                setpoint=commands.flow_setpoint,
+                flow_kg_s=flow_kg_s,
+                entering=entering,
+                back=back,
+            )
         state.flow = flow = entering + boiler / total if total > 0 else entering
         reach = per_k * MEAN_FACTOR
         apart = np.abs(state.emitter - air) + 0.01
@@ -212,9 +246,28 @@ class Plant:
             power.circuit_heat = given + boiler
         return np.asarray(heat)
 
-    def _breathe(self, airflow: float, people: float) -> None:
+    def _draw(self, flow_setpoint: float, flow_kg_s: float) -> float:
+        """Heat from the tank, kW.
+
+        The mixing valve blends return water into a hotter tank; a tank colder than the return is bypassed.
+        """
+        if self.tank is None:
+            return 0.0
+        back, top = self.state.header, self.tank.layers[0]
+        drawn = min(max((flow_setpoint - back) / (top - back), 0.0), 1.0) if top > back + 0.5 else 0.0
+        return self.tank.discharge(flow_kg_s * drawn, back) if drawn > 0 else 0.0
+
+    def _breathe(self, zone: int, airflow: float, people: float) -> None:
         """CO2 of the ventilated zone, an exact step of its mass balance."""
-        fresh = airflow + float(self.fabric.leak_m3_s[self.aired]) + 1e-4
+        fresh = airflow + float(self.fabric.leak_m3_s[zone]) + 1e-4
         settled = CO2_OUTDOOR + people * CO2_M3_S * 1e6 / fresh
-        volume = float(self.fabric.volume_m3[self.aired])
+        volume = float(self.fabric.volume_m3[zone])
         self.state.co2 = settled + (self.state.co2 - settled) * float(np.exp(-fresh * STEP_S / volume))
+
+
+def only(building: Building, kind: type[Kind]) -> Kind | None:
+    """The building's machine of this kind; None without one. Raises TypeError if there are several."""
+    found = [item for item in building.plant if isinstance(item, kind)]
+    if len(found) > 1:
+        raise TypeError(f"{building.id}: {found[1].id}: the simulated plant has one {found[1].kind} at most")
+    return found[0] if found else None

@@ -1,8 +1,10 @@
 """What lies behind a demonstration: days under the building's own control, and a model that was learned before.
 
-`python -m site_sims.prelude` learns the model anew, from 9 January to 5 February 2023, and writes it into `data/`.
+`python -m site_sims.prelude SITE.yaml` learns the model anew, from 9 January to 5 February 2023, and writes it into
+`data/`.
 """
 
+import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -18,9 +20,9 @@ from site_sims.learning import history_of, learning_weeks, observe
 from site_sims.simulate import Span
 
 SITE = Path(__file__).parents[1] / "config" / "examples" / "townhall.yaml"
-MODEL = Path(__file__).parent / "data" / "townhall_model.json"
+DATA = Path(__file__).parent / "data"
 LESSONS = (date(2023, 1, 9), date(2023, 2, 5))
-BEGINS = datetime(2023, 2, 7, 5, 0)  # noqa: DTZ001  local time of the site: a Tuesday with a council meeting
+BEGINS = datetime(2023, 2, 7, 5, 0)  # noqa: DTZ001  local time of the site: a Tuesday of school term, with a council meeting
 WARM_UP = timedelta(days=2)
 METERED_MIN = 5  # minutes between the meter readings that are kept
 
@@ -32,6 +34,11 @@ class Past:
     building: SimulatedBuilding
     history: History
     readings: Sequence[Reading]  # of its meters
+
+
+def model_file(site: Site) -> Path:
+    """Where the model of a simulated site lies that was learned before; for others there is none."""
+    return DATA / f"{site.id}_model.json"
 
 
 def beginning(site: Site) -> datetime:
@@ -58,12 +65,14 @@ def live_before(site: Site, *, seed: int, span: timedelta = WARM_UP) -> Past:
 
 
 def main() -> int:
-    """Learn the town hall and keep the model."""
-    site = load_site(SITE)
+    """Learn a simulated site and keep the model."""
+    parser = argparse.ArgumentParser(prog="plenum-prelude", description="Learn a simulated site and keep its model.")
+    parser.add_argument("site", type=Path, nargs="?", default=SITE, help="site file (default: the town hall's)")
+    site = load_site(parser.parse_args().site)
     lessons = Span.days(*LESSONS, site.timezone)
     building = SimulatedBuilding(site, seed=1, start=lessons.start)
     learned, _ = learning_weeks(building, lessons.end, until=lessons.end, seed=1)
-    learned.save(MODEL)
+    learned.save(model_file(site))
     print(learned.verdict)
     return 0
 

@@ -63,6 +63,7 @@ def as_table(result: Mapping[str, Any]) -> str:
     runs: Mapping[str, Any] = result["runs"]
     for name in runs:
         table.add_column(NAMES[name], justify="right")
+    machines = " / ".join(kind.replace("_", " ") for kind in next(iter(runs.values()))["starts"])
     rows: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
         ("electricity, kWh", lambda run: f"{run['energy_kwh']['electricity']:,.0f}"),
         ("gas, kWh", lambda run: f"{run['energy_kwh']['gas']:,.0f}"),
@@ -74,7 +75,7 @@ def as_table(result: Mapping[str, Any]) -> str:
         ("mean while occupied, degC", lambda run: f"{run['mean_occupied_degc']:.2f}"),
         ("peak import, kW", lambda run: f"{run['peak_kw']:.0f}"),
         ("commands", lambda run: f"{run['commands']:,}"),
-        ("starts: heat pump / boiler", lambda run: " / ".join(str(n) for n in run["starts"].values())),
+        (f"starts: {machines}", lambda run: " / ".join(str(n) for n in run["starts"].values())),
     )
     for label, cell in rows:
         table.add_row(label, *(cell(run) for run in runs.values()))

@@ -137,7 +137,8 @@ class Scorer:
         if present.any():
             lux = self._daylight.lux(building.weather.at(building.minute - 1), building.commands.light_percent)
             self._dim += float(((present > 0) & (lux < DIM_LUX)).sum())
-            if present[building.plant.aired] > 0:
+            aired = building.plant.aired
+            if aired is not None and present[aired] > 0:
                 self._stuffy += max(building.plant.state.co2 - STUFFY_PPM, 0.0)
         if building.minute % HALF_HOUR_MIN == 0:
             registers = building.registers
@@ -197,8 +198,7 @@ class Scorer:
         )
 
     def _all_starts(self) -> dict[str, int]:
-        plant = self._building.plant
-        return {"heat_pump": plant.heat_pump.starts, "boiler": plant.boiler.starts}
+        return {kind: machine.starts for kind, machine in self._building.plant.machines.items()}
 
     def _all_writes(self) -> int:
         return sum(obj.writes[slot - 1] for obj in self._building.field for slot in self._slots)

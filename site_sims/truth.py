@@ -34,6 +34,8 @@ class ZoneTruth(Frozen):
     roof_m2: float = 0.0
     ground_m2: float = 0.0
     leak_cm2: float = 500.0  # effective leakage area at 4 Pa
+    plug_w_per_person: Positive | None = None  # what people use here; None = as everywhere, see Gains
+    plug_share_inside: Share = 1.0  # of its heat; the rest leaves with a kitchen's extract air
 
 
 class Fabric(Frozen):
@@ -50,6 +52,8 @@ class Fabric(Frozen):
     mass_area: Positive = 2.2  # their surface by floor area
     mass_film: Positive = 3.5  # W/m2K
     air_factor: Positive = 4.0  # furniture and surfaces that follow the air, times the air's own capacity
+    fresh_m3_s: Positive = 0.0015  # outdoor air through doors and windows, by person
+    window_m3_s: float = 0.0  # more through windows that people open when it is warm, by m2 of glass
     links: tuple[tuple[Name, Name, float], ...] = ()  # zone, zone, W/K through doors and floors
 
 
@@ -71,6 +75,7 @@ class BmsTruth(Frozen):
     night_degc: float = 0.0  # setpoint in the cheap hours before an occupied day; 0 = setback as ever
     curve_slope: float = 1.2  # K of flow per K below 20 degC outdoors
     curve_offset: float = 22.0  # flow at 20 degC outdoors
+    heating_limit_degc: float | None = None  # no heating while a day's mean is warmer; None = whenever a valve opens
     boost_k: float = 4.0  # added to the flow while a zone warms up
     bias_night: float = 1.0  # the heat pump's cost of heat is multiplied by these in the changeover
     bias_day: float = 1.0

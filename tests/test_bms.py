@@ -4,7 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from site_sims.bms import SLOT
+from site_sims.bms import FIRST_RATE
+from site_sims.bms_heat import HeatState
+from site_sims.bms_points import SLOT
 from site_sims.rates import Rates, TariffBand
 from site_sims.score import BMS_SLOTS, Scorer
 from site_sims.truth import BmsTruth
@@ -175,3 +177,23 @@ def test_the_tuned_building_is_comfortable_on_an_ordinary_winter_day() -> None:
 def test_bands_of_the_test_tariff(hour: int, minute: int, band: TariffBand) -> None:
     site = town_hall_site()
     assert Rates(site.tariffs, site.timezone).band(minute_of(utc(7, hour, minute))) is band
+
+
+def test_summer_comes_with_a_warm_day_and_goes_with_a_cold_one() -> None:
+    state = HeatState()
+    found = []
+    for degc in (10.0, 20.0, 15.4, 10.0):
+        for _ in range(3 * 1440):
+            state.feel(degc, 16.0)
+        found.append(state.summer)
+    assert found == [False, True, True, False]  # between 15 and 16 degC it stays as it was
+    state.feel(30.0, None)
+    assert not state.summer
+
+
+def test_in_summer_all_heat_rests_and_no_start_is_learnt() -> None:
+    settings = SETTINGS.model_copy(update={"heating_limit_degc": -20.0})  # it is always summer
+    building = town_hall(start=utc(7, 0), settings=settings)
+    building.advance(timedelta(days=1))
+    assert (building.registers.boiler_heat, building.registers.heat_pump_heat) == (0, 0)
+    assert {(zone.rate, zone.began) for zone in building.bms.state.zones} == {(FIRST_RATE, None)}

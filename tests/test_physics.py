@@ -85,3 +85,21 @@ def test_neighbours_share_their_heat() -> None:
         cold.step(sky(18.0), inside_kw=NOBODY, air_kw=NOBODY, people=NOBODY)
     rise = heated.air - cold.air
     assert rise[names.index("office_n1")] > rise[names.index("office_n2")] > rise[names.index("registry")] > 0
+
+
+def test_windows_are_opened_by_people_when_it_is_warm_inside_and_cooler_outside() -> None:
+    truth = site_truth("townhall")
+    fabric_ = truth.fabric.model_copy(update={"window_m3_s": 0.03})
+    model, somebody = FabricModel(ZONES, truth.model_copy(update={"fabric": fabric_})), np.ones(NOBODY.size)
+    closed = FabricModel(ZONES, truth)
+
+    def more(degc: float, outdoor: float, people: np.ndarray) -> float:
+        for one in (model, closed):
+            one.temperature[:] = degc
+        both = [one.infiltration(outdoor, 2.0, people).sum() for one in (model, closed)]
+        return float(both[0] - both[1])
+
+    glass = sum(truth.zones[zone.id].glass_m2.total for zone in ZONES)
+    assert more(26.0, 20.0, somebody) == pytest.approx(0.03 * glass)
+    assert 0 < more(24.0, 20.0, somebody) < 0.03 * glass
+    assert [more(22.0, 10.0, somebody), more(26.0, 20.0, NOBODY), more(26.0, 30.0, somebody)] == [0, 0, 0]

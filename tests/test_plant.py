@@ -10,6 +10,7 @@ from site_sims.weather import Column
 from tests.town_hall import town_hall_site
 
 BUILDING = town_hall_site().buildings[0]
+BOILER_ALONE = tuple(item for item in BUILDING.plant if item.kind in {"boiler", "circuit"})
 ZONES = len(BUILDING.zones)
 NOBODY = np.zeros(ZONES)
 
@@ -196,3 +197,37 @@ def test_a_cold_tank_is_bypassed_rather_than_warmed_by_the_boiler() -> None:
         p.step(c, sky(0.0), NOBODY)
     assert p.tank.mean <= 20.0
     assert p.state.power.boiler_heat > 20
+
+
+def test_a_boiler_alone_heats_and_closes_its_energy_balance() -> None:
+    p = Plant(BUILDING.model_copy(update={"plant": BOILER_ALONE}), site_truth("townhall"))
+    c, people = commands(20.0, flow_setpoint=60.0, boiler_enable=1.0, fan_percent=60.0), np.full(ZONES, 5.0)
+    before, put_in, supplied = p.stored_kj, 0.0, 0.0
+    for minute in range(1440):
+        p.step(c, sky(3 + minute / 300, sun=100), people)
+        power = p.state.power
+        supplied += 60 * power.boiler_heat
+        put_in += 60 * (power.boiler_heat + power.gains + p.fabric.sun_kw - p.fabric.loss_kw)
+    assert supplied > 3e6
+    assert p.stored_kj - before == pytest.approx(put_in, abs=0.005 * supplied)
+    assert (power.heat_pump, power.fan, power.pv, p.tank_kj) == (0, 0, 0, 0)
+    assert list(p.machines) == ["boiler"]
+
+
+@pytest.mark.parametrize("kinds", [["heat_pump"], ["tank", "boiler"], ["circuit"], ["boiler", "boiler", "circuit"]])
+def test_a_plant_that_cannot_be_simulated_is_refused(kinds: list[str]) -> None:
+    plant = tuple(next(item for item in BUILDING.plant if item.kind == kind) for kind in kinds)
+    with pytest.raises(TypeError, match=r"needs a boiler, or a heat pump with its tank|one boiler at most"):
+        Plant(BUILDING.model_copy(update={"plant": plant}), site_truth("townhall"))
+
+
+def test_what_people_use_warms_the_room_less_where_the_hood_takes_it_away() -> None:
+    truth = site_truth("townhall")
+    hall = truth.zones["hall"].model_copy(update={"plug_w_per_person": 2000.0, "plug_share_inside": 0.25})
+    kitchen = Plant(BUILDING, truth.model_copy(update={"zones": truth.zones | {"hall": hall}}))
+    people = np.where(np.arange(ZONES) == 0, 4.0, 0.0)
+    usual = plant()
+    for p in (usual, kitchen):
+        p.step(commands(), sky(), people)
+    assert kitchen.state.power.plugs - usual.state.power.plugs == pytest.approx(4 * (2.0 - 0.11))
+    assert kitchen.state.power.gains - usual.state.power.gains == pytest.approx(4 * (0.5 - 0.11))

@@ -11,7 +11,7 @@ from controller.web.view import NotFound
 from drivers.clock import Clock
 from site_sims.building import NO_LIMIT_KW
 from site_sims.demo import PacedButtons
-from site_sims.prelude import MODEL, SITE, beginning, live_before
+from site_sims.prelude import SITE, beginning, live_before, model_file
 from site_sims.virtual_time import VirtualTimeLoop
 from site_sims.world import LIMIT_KW, OPERATOR_DEGC, Disturbances, World, busy_port, cut_device, world
 from tests.shifted import shifted_site
@@ -69,7 +69,7 @@ async def test_the_building_lives_on_the_wire_and_names_what_is_ours(tmp_path: P
 
 def test_the_shipped_model_was_accepted_for_every_zone() -> None:
     site = load_site(SITE)
-    learned = load(MODEL, site)
+    learned = load(model_file(site), site)
     assert learned.accepted_at is not None
     assert all(model.fitted_rmse_k is not None and model.fitted_rmse_k < 1.0 for model in learned.zones.values())
 

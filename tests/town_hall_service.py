@@ -18,7 +18,7 @@ from site_sims.building import SimulatedBuilding, key_of
 from site_sims.field import FieldObject
 from site_sims.forecasts import INTENSITY
 from site_sims.live import controlled
-from site_sims.prelude import MODEL, SITE, beginning, live_before
+from site_sims.prelude import SITE, beginning, live_before, model_file
 
 SOLVER = InProcess()  # compiles once for all tests
 OURS = 13
@@ -56,7 +56,7 @@ async def town_hall(
         past.building,
         clock,
         directory=directory,
-        learned=load(MODEL, site),
+        learned=load(model_file(site), site),
         history=past.history,
         solver=SOLVER,
     ) as service:
