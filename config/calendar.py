@@ -1,4 +1,4 @@
-"""When people are expected: weekly patterns, holidays and closed days -> intervals in UTC.
+"""When people are expected: weekly patterns, school terms, holidays and closed days -> intervals in UTC.
 
 What begins in the hour that the spring change skips begins at the change; what begins in the hour that the autumn
 change repeats begins at its first pass. So nothing runs twice and nothing is lost.
@@ -13,8 +13,9 @@ import holidays
 import numpy as np
 from numpy.typing import NDArray
 
+from config.hours import Calendar, Hours, Season, Weekday
 from config.localtime import epoch_s, instant_s, local_date, utc
-from config.site import Calendar, Hours, Weekday, Zone
+from config.site import Zone
 
 _DAYS = list(Weekday)
 HORIZON_DAYS = 400  # farther ahead nobody is expected
@@ -53,11 +54,20 @@ def is_closed(day: date, calendar: Calendar) -> bool:
     return day in calendar.closed or (calendar.holidays is not None and day in _holidays(calendar.holidays))
 
 
+def in_term(day: date, calendar: Calendar) -> bool:
+    """True unless the day lies between two terms: before and after all of them a forgotten list leaves nobody cold."""
+    terms = calendar.terms
+    if not terms or not terms[0].first <= day <= terms[-1].last:
+        return True
+    return any(term.first <= day <= term.last for term in terms)
+
+
 @lru_cache(maxsize=65536)
 def spans_of_day(occupancy: tuple[Hours, ...], day: date, tz: str, calendar: Calendar) -> tuple[Span, ...]:
     """The intervals of one local day, in time order; none on a closed day."""
     weekday = _DAYS[day.weekday()]
-    wanted = [hours for hours in occupancy if weekday in hours.days]
+    unlike = Season.BREAK if in_term(day, calendar) else Season.TERM
+    wanted = [hours for hours in occupancy if weekday in hours.days and hours.during is not unlike]
     if not wanted or is_closed(day, calendar):
         return ()
     found = (Span(instant_s(day, h.start, tz), instant_s(day, h.end, tz), h.people) for h in wanted)

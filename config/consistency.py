@@ -7,10 +7,11 @@ from urllib.parse import urlsplit
 from config.calendar import check_holidays
 from config.cures import SECRET, nearest, split
 from config.factors import official_factors
+from config.hours import Hours, Season
 from config.parts import Part, Parts, building_of
 from config.references import reference_findings
 from config.roles import COMMANDS, UNITS, Role
-from config.site import Building, Fuel, Hours, Meter, MeterKind, Period, Plant, Point, Zone
+from config.site import Building, Fuel, Meter, MeterKind, Period, Plant, Point, Zone
 from config.source import Finding, Source
 from config.tariff import seconds_of, week_spans
 from config.units import Unit
@@ -138,9 +139,16 @@ def _hidden(parts: Parts, zone: str) -> bool:
 
 
 def _hours(source: Source, part: Part[Zone], occupancy: tuple[Hours, ...]) -> Iterator[Finding]:
+    terms = source.get(("calendar", "terms"))
+    for n, hours in enumerate(occupancy):
+        if hours.during is not Season.ALWAYS and not terms:
+            text = f"there are no terms, so nobody can tell when {hours.during} is"
+            cure = "add 'terms: [{first: 2023-01-04, last: 2023-02-10}]' with your own days to calendar"
+            yield source.finding(part.at("occupancy", n, "during"), text, cure)
     for (_, one), (n, two) in combinations(enumerate(occupancy), 2):
         shared = [day for day in one.days if day in two.days]
-        if shared and one.start < two.end and two.start < one.end:
+        apart = {one.during, two.during} == {Season.TERM, Season.BREAK}
+        if shared and not apart and one.start < two.end and two.start < one.end:
             text = f"overlaps with {one.start:%H:%M} to {one.end:%H:%M} on {', '.join(shared)}"
             cure = "let one end where the other begins, with the number of people in each"
             yield source.finding(part.at("occupancy", n), text, cure)

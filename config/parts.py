@@ -8,7 +8,8 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from config.site import Building, Device, Duration, Meter, Plant, Point, Tariff, Zone
+from config.base import Duration
+from config.site import Building, Device, Meter, Plant, Point, Tariff, Zone
 from config.source import Place, Source
 
 T = TypeVar("T")

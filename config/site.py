@@ -4,9 +4,8 @@ The text of every ValueError here reads "what is wrong; what to write instead"; 
 """
 
 import math
-import re
 from collections.abc import Mapping
-from datetime import date, time, timedelta
+from datetime import timedelta
 from difflib import get_close_matches
 from enum import StrEnum
 from functools import cached_property
@@ -14,50 +13,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, Field, model_validator
 
+from config.base import Duration, Frozen, LocalTime, Name, PointId
+from config.hours import Calendar, Hours, Weekday
 from config.roles import Role
 from config.units import Unit
-
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
-PointId = Annotated[str, Field(pattern=r"^[a-z0-9_]+\.[a-z0-9_]+(\.[a-z0-9_]+)+$", max_length=120)]
-
-
-class Frozen(BaseModel):
-    """Base of everything people write: immutable, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-_SHORT = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h|d)")
-_SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
-
-
-def _duration(value: Any) -> Any:
-    """Accept `15 min`, `90 s`, `2 h`, `1 d` beside ISO 8601; refuse a bare number, whose unit nobody can see."""
-    if isinstance(value, str):
-        if short := _SHORT.fullmatch(value.strip()):
-            return timedelta(seconds=float(short[1]) * _SECONDS[short[2]])
-        if value.strip()[:1] in ("P", "-"):
-            return value.strip()
-    elif isinstance(value, timedelta):
-        return value
-    raise ValueError(f"{value!r} is not a duration; write one such as '15 min', '90 s', '2 h' or PT15M")
-
-
-def _local_time(value: Any) -> Any:
-    """Accept `08:00`; refuse a bare number, which would count seconds, and a time with a zone."""
-    if isinstance(value, str) and re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?", value):
-        return value
-    if isinstance(value, time) and value.tzinfo is None:
-        return value
-    raise ValueError(
-        f"{value!r} is not a local time of day; write one from '00:00' to '23:59' in quotes, such as '08:30'"
-    )
-
-
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
-LocalTime = Annotated[time, BeforeValidator(_local_time)]
 
 
 def _known_zone(name: str) -> str:
@@ -91,34 +52,6 @@ class Band(Frozen):
 class Comfort(Frozen):
     occupied: Band
     unoccupied: Band
-
-
-class Weekday(StrEnum):
-    MON = "mon"
-    TUE = "tue"
-    WED = "wed"
-    THU = "thu"
-    FRI = "fri"
-    SAT = "sat"
-    SUN = "sun"
-
-
-class Hours(Frozen):
-    """People are there on these days from `start` to `end`, local time, on the same day."""
-
-    days: Annotated[tuple[Weekday, ...], Field(min_length=1)]
-    start: LocalTime
-    end: LocalTime
-    people: Annotated[float, Field(ge=0)] = 0.0  # typical number present, for the gain forecast
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.start >= self.end:
-            raise ValueError(
-                f"start {self.start:%H:%M} is not before end {self.end:%H:%M}; "
-                "write hours over midnight as two entries, one for each day"
-            )
-        return self
 
 
 class Zone(Frozen):
@@ -214,7 +147,9 @@ class Point(Frozen):
     priority: Annotated[int, Field(ge=9, le=16)] = 13  # our one slot (BACnet); 1 to 8 belong to people
     safe_value: float | None = None  # written on hand-back where the device cannot relinquish
     max_change_per_step: Annotated[float, Field(gt=0)] | None = None  # binds the optimiser only; per 15 min
-    options: dict[str, Any] = {}  # driver's own settings of this point, checked by the driver's model
+    options: dict[str, Any] = Field(
+        default_factory=dict
+    )  # driver's own settings of this point, checked by the driver's model
 
     @model_validator(mode="after")
     def _limits(self) -> Self:
@@ -238,7 +173,7 @@ class Point(Frozen):
 class Device(Frozen):
     id: Name
     driver: Name
-    options: dict[str, Any] = {}  # checked by the driver's own model
+    options: dict[str, Any] = Field(default_factory=dict)  # checked by the driver's own model
     poll: Annotated[Duration, Field(ge=timedelta(seconds=1))] = timedelta(minutes=1)
     points: Annotated[tuple[Point, ...], Field(min_length=1)]
 
@@ -319,13 +254,6 @@ class Target(Frozen):
     measure: Measure
     year: Annotated[int, Field(ge=2000, le=2100)]
     value: Annotated[float, Field(gt=0)]
-
-
-class Calendar(Frozen):
-    """Days that are unlike their weekday."""
-
-    holidays: str | None = "GB-ENG"  # country or country-subdivision of the `holidays` package; None = none
-    closed: tuple[date, ...] = ()
 
 
 class StoreOptions(Frozen):

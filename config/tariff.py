@@ -12,8 +12,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from config.hours import Weekday
 from config.localtime import DAY_S, epoch_s, offsets_of_day, utc
-from config.site import Period, Tariff, Weekday
+from config.site import Period, Tariff
 
 WEEK_S = 7 * DAY_S
 _MONDAY_S = 4 * DAY_S  # 5 January 1970

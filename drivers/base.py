@@ -7,7 +7,8 @@ from datetime import datetime
 from enum import Flag, IntFlag, StrEnum, auto
 from typing import ClassVar, NewType, Self
 
-from config.site import Frozen, Point
+from config.base import Frozen
+from config.site import Point
 
 LOWEST, STRONGEST = 16, 9  # our slots; 1 to 8 belong to people and life safety
 

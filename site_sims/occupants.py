@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.calendar import Span, spans_of_day
+from config.hours import Calendar
 from config.localtime import day_bounds_s, local_date
-from config.site import Building, Calendar
+from config.site import Building
 from site_sims.weather import MINUTES_A_DAY
 
 KEPT_DAYS = 64

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field
 from ruamel.yaml import YAML
 
-from config.site import Frozen, Name
+from config.base import Frozen, Name
 
 SITES = Path(__file__).parent / "sites"
 

@@ -1,6 +1,7 @@
 """Who is expected when, across clock changes, holidays and leap days."""
 
 from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from config.calendar import (
     check_holidays,
+    in_term,
     is_closed,
     next_occupied,
     next_vacant,
@@ -16,8 +18,10 @@ from config.calendar import (
     occupied_series,
     spans_of_day,
 )
+from config.hours import Calendar, Hours, Season, Term, Weekday
+from config.load import draft_of
 from config.localtime import day_bounds_s, utc
-from config.site import Band, Calendar, Comfort, Hours, Weekday, Zone
+from config.site import Band, Comfort, Zone
 
 LONDON = "Europe/London"
 ENGLAND = Calendar(holidays="GB-ENG", closed=(date(2023, 2, 10),))
@@ -183,3 +187,51 @@ def test_quarter_hours_of_a_local_day(day: date, count: int) -> None:
     assert (end - begin) // 900 == count
     inside = [int((begin - first.timestamp()) // 900), int((end - first.timestamp()) // 900)]
     assert present[inside[0] : inside[1]].sum() == count
+
+
+HALF_TERM = Calendar(
+    holidays="GB-ENG",
+    terms=(
+        Term(first=date(2023, 1, 4), last=date(2023, 2, 10)),
+        Term(first=date(2023, 2, 20), last=date(2023, 3, 31)),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("day", "expected"),
+    [
+        (date(2023, 2, 10), True),
+        (date(2023, 2, 11), False),
+        (date(2023, 2, 15), False),
+        (date(2023, 2, 20), True),
+        (date(2022, 12, 1), True),  # nobody wrote that term down: better warm than cold
+        (date(2023, 9, 12), True),
+    ],
+)
+def test_between_two_terms_there_is_a_break_and_what_is_not_listed_is_term(day: date, *, expected: bool) -> None:
+    assert in_term(day, HALF_TERM) is expected
+    assert in_term(day, NEVER_CLOSED)
+
+
+def test_hours_hold_in_term_in_breaks_or_always() -> None:
+    lessons = hours("09:00", "15:00", *WORK).model_copy(update={"during": Season.TERM})
+    office = hours("10:00", "12:00", *WORK).model_copy(update={"during": Season.BREAK})
+    caretaker = hours("06:00", "07:00", *WORK)
+
+    def starts(day: date) -> list[int]:
+        return [utc(span.start_s).hour for span in spans_of_day((lessons, office, caretaker), day, LONDON, HALF_TERM)]
+
+    assert starts(date(2023, 2, 9)) == [6, 9]
+    assert starts(date(2023, 2, 15)) == [6, 10]
+    assert starts(date(2023, 2, 12)) == []  # a Sunday
+    classroom = zone(lessons)
+    friday_evening = datetime(2023, 2, 10, 16, tzinfo=UTC)
+    assert next_occupied(classroom, friday_evening, LONDON, HALF_TERM) == datetime(2023, 2, 20, 9, tzinfo=UTC)
+
+
+def test_lessons_and_the_break_s_office_may_share_an_hour() -> None:
+    text = (Path(__file__).parent / "broken_sites" / "hours_overlap.yaml").read_text(encoding="utf-8")
+    text = text.replace("people: 20}", "people: 20, during: term}").replace("people: 25}", "people: 25, during: break}")
+    text = text.replace("closed: [2026-12-24]", "terms: [{first: 2026-09-01, last: 2026-10-23}]")
+    assert draft_of(text).findings == ()

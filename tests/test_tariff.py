@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from config.hours import Weekday
 from config.localtime import day_bounds_s, epoch_s, instant_s, utc
-from config.site import Fuel, Period, Tariff, Weekday
+from config.site import Fuel, Period, Tariff
 from config.tariff import export_series, next_change, price_at, price_series
 
 LONDON = "Europe/London"

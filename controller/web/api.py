@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request, Response
 from pydantic import AwareDatetime, ConfigDict, Field, TypeAdapter, ValidationError
 
-from config.site import Frozen
+from config.base import Frozen
 from controller.web.encode import reply
 from controller.web.events import EventStream, Streams
 from controller.web.view import Backend, BadRequest

@@ -12,7 +12,8 @@ from typing import Annotated, ClassVar, Self
 from bacpypes3.pdu import IPv4Address as Station
 from pydantic import AfterValidator, Field, model_validator
 
-from config.site import Frozen, Point, PointId
+from config.base import Frozen, PointId
+from config.site import Point
 from drivers.bacnet.access import MAX_APDU, Refused
 from drivers.bacnet.application import Port, open_port
 from drivers.bacnet.codec import read_ack, read_request, write_request

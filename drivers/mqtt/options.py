@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from config.site import Frozen
+from config.base import Frozen
 
 Qos = Literal[0, 1]
 
