@@ -1,7 +1,7 @@
-"""The `plenum` command: run, check, plan, simulate, demo.
+"""The `plenum` command: run, check, plan, report, simulate, demo.
 
-Exit codes: 0 done; 1 the command ran and its answer is no (points not released, no plan); 2 wrong input, nothing was
-done; 3 another supervisor holds this data directory; 130 interrupted before anything began.
+Exit codes: 0 done; 1 the command ran and its answer is no (points not released, no plan, no readings); 2 wrong input,
+nothing was done; 3 another supervisor holds this data directory; 130 interrupted before anything began.
 """
 
 import argparse
@@ -18,7 +18,9 @@ DONE, NO, WRONG_INPUT, TAKEN, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="plenum", description=__doc__.splitlines()[0], epilog=__doc__.splitlines()[2])
+    parser = argparse.ArgumentParser(
+        prog="plenum", description=__doc__.splitlines()[0], epilog=" ".join(__doc__.splitlines()[2:])
+    )
     parser.add_argument("--log-json", action="store_true", help="one JSON object a log line")
     parser.add_argument("-v", "--verbose", action="store_true", help="log traffic too")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -36,6 +38,19 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument("site", type=Path)
     plan.add_argument("--json", action="store_true")
     plan.add_argument("--listen", type=float, default=90.0, metavar="S", help="seconds to hear the devices first")
+
+    report = commands.add_parser("report", help="energy, cost and carbon of a month, by building and fuel")
+    report.add_argument("site", type=Path)
+    report.add_argument("--month", metavar="YYYY-MM")
+    report.add_argument("--from", dest="first", metavar="DAY", help="first local day, such as 2023-02-06")
+    report.add_argument("--to", dest="last", metavar="DAY", help="last local day, included")
+    report.add_argument(
+        "--data", type=Path, metavar="DIR", help="where the readings are (default: the site's own store)"
+    )
+    report.add_argument(
+        "--intensity", type=Path, metavar="CSV", help="half-hourly grid intensity, instead of the site's"
+    )
+    report.add_argument("--format", choices=["text", "csv", "json"], default="text")
 
     simulate = commands.add_parser("simulate", help="the controller against a simulated building, scored")
     simulate.add_argument("site", type=Path)
@@ -108,6 +123,10 @@ def _on_site(args: argparse.Namespace) -> int:
     if site is None or findings:
         print(format_findings(findings), file=sys.stderr)
         return WRONG_INPUT
+    if args.command == "report":
+        from controller.report.command import report_on
+
+        return report_on(site, args)
     return plan_once(site, args) if args.command == "plan" else serve(site, args)
 
 

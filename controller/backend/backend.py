@@ -15,7 +15,7 @@ from controller.backend.accounts import Accounts
 from controller.backend.alarms import Alarms
 from controller.backend.control import control
 from controller.backend.forecast import Outside
-from controller.backend.health import checks, own_version
+from controller.backend.health import checks
 from controller.backend.holds import hold, read_back, slots
 from controller.backend.metrics import Measures
 from controller.backend.orders import Orders
@@ -28,6 +28,7 @@ from controller.leases import Override
 from controller.naming import Names
 from controller.service import Service
 from controller.store.base import StoreError
+from controller.version import own_version
 from controller.web.view import (
     Action,
     Alarm,

@@ -1,7 +1,6 @@
 """What the health of the service depends on, each with its state in words (pure)."""
 
 from datetime import timedelta
-from importlib.metadata import PackageNotFoundError, version
 
 from controller.ladder import Level
 from controller.naming import Names
@@ -10,14 +9,6 @@ from controller.web.view import Check
 from optimiser.problem import Plan
 
 LATE = timedelta(minutes=5)  # a plan that is due for longer
-
-
-def own_version() -> str:
-    """The version that is installed."""
-    try:
-        return version("plenum")
-    except PackageNotFoundError:
-        return "from the source tree"
 
 
 def checks(service: Service, plan: Plan | None, *, readings: int, stopped: bool, names: Names) -> tuple[Check, ...]:
