@@ -146,6 +146,7 @@ class Point(Frozen):
     max_age: Annotated[Duration, Field(gt=timedelta(0))] = timedelta(minutes=5)
     priority: Annotated[int, Field(ge=9, le=16)] = 13  # our one slot (BACnet); 1 to 8 belong to people
     safe_value: float | None = None  # written on hand-back where the device cannot relinquish
+    endurance_writes: Annotated[int, Field(ge=1000)] = 100_000  # in its life, where the device cannot relinquish
     max_change_per_step: Annotated[float, Field(gt=0)] | None = None  # binds the optimiser only; per 15 min
     options: dict[str, Any] = Field(
         default_factory=dict

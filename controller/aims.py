@@ -118,7 +118,17 @@ class Aims:
         if not level.writes:
             alive = holding.lease is not None and holding.lease.expires > now
             return ours if alive else None
-        if ours is None or not holding.automatic or same(holding.point, wanted, ours):
+        return wanted if same(holding.point, wanted, ours) else self._worth(holding, wanted, now)
+
+    def _worth(self, holding: Holding, wanted: float, now: datetime) -> float | None:
+        """What is wanted, if a write for it is worth its while and does no harm; else what is there."""
+        ours = holding.ours
+        if holding.wear is not None:
+            refusal = holding.wear.refusal(holding.point, now, automatic=holding.automatic)
+            if refusal:
+                holding.note = "; ".join(note for note in (holding.note, refusal) if note)
+                return ours
+        if ours is None or not holding.automatic:
             return wanted
         change = abs(wanted - ours)
         lately = holding.written_at is not None and now < holding.written_at + WRITE_GAP

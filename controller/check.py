@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from config.cures import choice, findings_of, split
 from config.load import Draft, draft_of, read_draft
+from config.roles import Role
 from config.site import Carbon, Point, Site
 from config.source import Finding, Place, Source
 from controller.carbon.intensity import site_intensity
@@ -112,6 +113,9 @@ def _command(source: Source, at: Place, point: Point, kind: type[Driver], option
     elif Can.RELINQUISH not in can and point.safe_value is None:
         cure = "add 'safe_value:', which is written instead, or what hands it back (MQTT: relinquish)"
         yield source.finding(at, f"{point.id} cannot be handed back to the building", cure)
+    elif Can.RELINQUISH not in can and point.role is Role.HEARTBEAT:
+        cure = "add what hands it back (MQTT: relinquish), or remove the point"
+        yield source.finding(at, f"{point.id}: a beat each minute would wear out what cannot be handed back", cure)
 
 
 def _files(source: Source, base: Path) -> Iterator[Finding]:

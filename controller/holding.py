@@ -11,6 +11,7 @@ from controller.arbiter import Request, Source, Winner
 from controller.envelope import DISCRETE
 from controller.outcome import Holder, PointStatus, Result, holder, same, taken
 from controller.store.base import Lease
+from controller.wear import Wear
 from drivers.base import Priority, ReadBack
 
 DEADBAND_K = 0.2
@@ -62,6 +63,7 @@ class Holding:
     written_at: datetime | None = None
     not_before: datetime | None = None  # after a failure
     since: datetime | None = None
+    wear: Wear | None = None  # None = writing does it no harm
     recent: deque[tuple[datetime, float]] = field(default_factory=deque)  # values in force, with their beginnings
 
     @property
@@ -200,4 +202,5 @@ class Holding:
             decision="" if request is None else request.decision,
             note="; ".join(text for text in (self.note, self.trouble) if text),
             since=self.since,
+            worn=None if self.wear is None else self.wear.share(self.point),
         )

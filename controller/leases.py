@@ -11,6 +11,7 @@ from controller.store.base import Lease, StoreError
 from controller.store.control import control_file, storable
 from controller.store.database import Database
 from controller.store.stamp import micros, moment
+from controller.wear import Wear
 from drivers.base import Command, priority
 from drivers.clock import Clock
 
@@ -95,22 +96,33 @@ class Leases:
         rows = [(micros(expires), self._epoch, point) for point in points]
         await self._fenced(lambda db: _each(db, "UPDATE lease SET expires = ?, epoch = ? WHERE point = ?", rows))
 
-    async def drop(self, *points: str) -> None:
-        """Forget leases, after the device has confirmed that our slot is empty."""
-        await self._fenced(lambda db: _forget(db, points))
+    async def drop(self, *points: str, wear: Mapping[str, Wear] | None = None) -> None:
+        """Forget leases, after the device has confirmed that our slot is empty; `wear` is what that has cost."""
+
+        def forget(db: sqlite3.Connection) -> None:
+            _forget(db, points)
+            _wear(db, wear or {})
+
+        await self._fenced(forget)
 
     async def all(self) -> tuple[Lease, ...]:
         """Return every lease, of earlier runs too, in order of point."""
         return await self._database.read(_leases)
 
-    async def intend(self, intents: Sequence[Intent], leases: Iterable[Lease] = ()) -> tuple[int, ...]:
-        """Keep what is about to be sent, and the leases it makes, in one commit; the numbers are for `answer`."""
+    async def intend(
+        self, intents: Sequence[Intent], leases: Iterable[Lease] = (), wear: Mapping[str, Wear] | None = None
+    ) -> tuple[int, ...]:
+        """Keep what is about to be sent, the leases it makes and the wear it costs in one commit.
+
+        The numbers are for `answer`.
+        """
         now = micros(self._clock.now())
         rows = [_command_row(intent, now, self._epoch) for intent in intents]
         held = [_lease_row(lease, self._epoch) for lease in leases]
 
         def keep(db: sqlite3.Connection) -> tuple[int, ...]:
             _take(db, held)
+            _wear(db, wear or {})
             return _intend(db, rows)
 
         return await self._fenced(keep)
@@ -133,6 +145,10 @@ class Leases:
     async def unresolved(self) -> tuple[Unresolved, ...]:
         """Return the commands without a result, oldest first."""
         return await self._database.read(_unresolved)
+
+    async def worn(self) -> Mapping[str, Wear]:
+        """Return the wear of each point that writes have worn."""
+        return await self._database.read(_worn)
 
     async def keep_override(self, override: Override) -> None:
         """Keep a person's override in place of the point's former one."""
@@ -241,6 +257,16 @@ def _command_row(intent: Intent, now: int, epoch: int) -> tuple[object, ...]:
 def _intend(db: sqlite3.Connection, rows: Iterable[tuple[object, ...]]) -> tuple[int, ...]:
     statement = f"INSERT INTO command ({_COMMAND}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id"  # noqa: S608  constants
     return tuple(int(db.execute(statement, row).fetchone()[0]) for row in rows)
+
+
+def _wear(db: sqlite3.Connection, wear: Mapping[str, Wear]) -> None:
+    rows = [(point, one.writes, micros(one.due)) for point, one in wear.items()]
+    _each(db, "REPLACE INTO wear VALUES (?, ?, ?)", rows)
+
+
+def _worn(db: sqlite3.Connection) -> Mapping[str, Wear]:
+    rows = db.execute("SELECT point, writes, due FROM wear")
+    return {point: Wear(writes=writes, due=moment(due)) for point, writes, due in rows}
 
 
 def _unresolved(db: sqlite3.Connection) -> tuple[Unresolved, ...]:

@@ -11,6 +11,7 @@ from controller.leases import Fenced
 from controller.reconcile import Found, reconcile_device
 from controller.store.base import Lease, StoreError
 from controller.supervisor import Link
+from controller.wear import Wear, wears
 from controller.wire import Desk, Wire
 from drivers.base import DriverError
 
@@ -81,6 +82,10 @@ class Line:
         if found.kept:  # under this run's epoch, or the guard would think they are a dead run's
             await desk.leases.take_many(found.kept.values())
         self._adopt(found)
+        worn = await desk.leases.worn()
+        for holding in self.holdings:
+            wearing = wears(holding.point, self.link.can, holding.back)
+            holding.wear = worn.get(holding.point.id, Wear()) if wearing else None
         self._known.set()
         desk.settled(self.holdings)
 

@@ -67,6 +67,7 @@ class PointStatus:
     decision: str
     note: str  # what arbiter, envelope or device made of it; empty = nothing special
     since: datetime | None  # holder or value is so since; None = never looked
+    worn: float | None = None  # share of its endurance that writes have used; None = they do it no harm
 
 
 def tolerance(point: Point) -> float:

@@ -49,8 +49,8 @@ class Pulse:
         while True:
             count = (count + 1) % MODULUS
             for holding, line in self._holdings:
-                if not (line.known and self._may_beat() and self._healthy()):
-                    continue
+                if not (line.known and self._may_beat() and self._healthy()) or holding.wear is not None:
+                    continue  # a memory that wears would not live long
                 epoch = self._leases.epoch
                 try:
                     await self._beat(holding, line, float(count))

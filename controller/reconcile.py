@@ -52,8 +52,14 @@ class AuditLog(Protocol):
 async def hand_back(hands: Hands, point: Point, slot: Priority) -> None:
     """Withdraw our value; where the device cannot, write the point's safe value. Raises DriverError."""
     if Can.RELINQUISH in hands.can:
-        await hands.relinquish(point, slot)
-    elif point.safe_value is not None:
+        try:
+            await hands.relinquish(point, slot)
+        except Rejected:
+            if point.safe_value is None:
+                raise
+        else:
+            return
+    if point.safe_value is not None:  # a device without slots, or a point of it
         await hands.write(point, point.safe_value, slot)
     elif Can.WRITE in hands.can:
         raise Rejected(f"{point.id} cannot be handed back: give it a safe_value in the site file")

@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from config.site import Device
@@ -16,6 +16,7 @@ from controller.outcome import Outcome, Result, judge
 from controller.reconcile import AuditLog, LeaseTable, hand_back
 from controller.store.base import AuditEntry, Lease, StoreError
 from controller.supervisor import Link
+from controller.wear import Wear
 from drivers.base import Command, DriverError, NotReachable, Rejected
 from drivers.clock import Clock
 
@@ -38,7 +39,13 @@ class Leases(LeaseTable, Protocol):
 
     async def take_many(self, leases: Iterable[Lease]) -> None: ...
 
-    async def intend(self, intents: Sequence[Intent], leases: Iterable[Lease] = ()) -> tuple[int, ...]: ...
+    async def intend(
+        self, intents: Sequence[Intent], leases: Iterable[Lease] = (), wear: Mapping[str, Wear] | None = None
+    ) -> tuple[int, ...]: ...
+
+    async def drop(self, *points: str, wear: Mapping[str, Wear] | None = None) -> None: ...
+
+    async def worn(self) -> Mapping[str, Wear]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +84,7 @@ class Wire:
             Intent(command=o.command, device=self.device.id, decision=record.decision(o.holding)) for o in orders
         ]
         try:
-            numbers = await desk.leases.intend(intents, leases)
+            numbers = await desk.leases.intend(intents, leases, _wear([order.holding for order in orders], now))
         except Fenced:
             raise
         except StoreError as error:
@@ -186,7 +193,8 @@ class Wire:
         left, entries = await self._withdraw(holdings, reason)
         gone = [h.point.id for h in holdings if h.point.id not in left]
         try:
-            await self._together(self._desk.leases.drop(*gone), self._desk.audit.record(*entries))
+            wear = _wear([h for h in holdings if h.point.safe_value is not None], self._desk.clock.now())
+            await self._together(self._desk.leases.drop(*gone, wear=wear), self._desk.audit.record(*entries))
         except Fenced:
             raise
         except StoreError as error:  # the device is free, which matters more
@@ -261,6 +269,15 @@ class Wire:
         result = holding.result or Result.UNKNOWN
         desk.outcomes.publish(record.outcome(holding, now, value=had, result=result, why=words))
         await desk.audit.record(record.seen(holding, now, old=had, news=news))
+
+
+def _wear(holdings: Iterable[Holding], now: datetime) -> dict[str, Wear]:
+    """Take note of one more write to those whose memory it wears; what is to be kept on disk."""
+    worn = {}
+    for holding in holdings:
+        if holding.wear is not None:
+            holding.wear = worn[holding.point.id] = holding.wear.after_write(now)
+    return worn
 
 
 async def _refusal(work: Coroutine[None, None, None]) -> StoreError | None:

@@ -9,6 +9,7 @@ from typing import Self
 from config.site import Device, Point, Site
 from controller.leases import Fenced, Intent, Unresolved
 from controller.store.base import AuditEntry, Lease
+from controller.wear import Wear
 from drivers.base import Can, Driver, NotReachable, Priority, Quality, ReadBack, Reading, Rejected
 from drivers.clock import Clock
 from site_sims.field import Field, FieldDevice, FieldObject, NotWritable, OutOfRange
@@ -131,6 +132,7 @@ class MemoryLeases:
     disk_epoch: int = 0
     rows: dict[str, Lease] = field(default_factory=dict)
     commands: dict[int, tuple[Intent, str | None]] = field(default_factory=dict)
+    wear: dict[str, Wear] = field(default_factory=dict)
     commits: int = 0
     fail: Exception | None = None
 
@@ -157,17 +159,24 @@ class MemoryLeases:
             if point in self.rows:
                 self.rows[point] = replace(self.rows[point], expires=expires, epoch=self.epoch)
 
-    async def drop(self, *points: str) -> None:
+    async def drop(self, *points: str, wear: Mapping[str, Wear] | None = None) -> None:
         await self.check()
         self.commits += 1
+        self.wear.update(wear or {})
         for point in points:
             self.rows.pop(point, None)
 
     async def all(self) -> tuple[Lease, ...]:
         return tuple(self.rows[point] for point in sorted(self.rows))
 
-    async def intend(self, intents: Sequence[Intent], leases: Iterable[Lease] = ()) -> tuple[int, ...]:
+    async def worn(self) -> Mapping[str, Wear]:
+        return self.wear
+
+    async def intend(
+        self, intents: Sequence[Intent], leases: Iterable[Lease] = (), wear: Mapping[str, Wear] | None = None
+    ) -> tuple[int, ...]:
         await self.take_many(leases)
+        self.wear.update(wear or {})
         numbers = tuple(range(len(self.commands), len(self.commands) + len(intents)))
         self.commands.update({n: (intent, None) for n, intent in zip(numbers, intents, strict=True)})
         return numbers

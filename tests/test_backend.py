@@ -11,6 +11,7 @@ import pytest
 
 from controller.backend.backend import ServiceBackend, Setting
 from controller.backend.forecast import bands
+from controller.wear import Wear
 from controller.web.encode import plain
 from controller.web.view import Event, Holder, NotFound, Tone
 from drivers.base import Quality
@@ -174,6 +175,17 @@ async def test_lost_devices_are_one_alarm_for_one_cause(tmp_path: Path) -> None:
         await asyncio.sleep(600)
         assert not hall.backend.alarms()
         assert hall.backend.health().ok
+
+
+async def test_a_memory_that_writes_have_nearly_worn_out_is_an_alarm(tmp_path: Path) -> None:
+    async with town_hall(tmp_path) as hall:
+        holding = hall.service.dispatch._holdings[HALL]
+        for writes, tone, words in ((80_000, Tone.WARN, "80000 times"), (100_000, Tone.BAD, "nothing more is written")):
+            holding.wear = Wear(writes=writes)
+            await asyncio.sleep(120)
+            (alarm,) = hall.backend.alarms()
+            assert (alarm.id, alarm.tone) == (f"worn-{HALL}", tone)
+            assert words in alarm.text
 
 
 async def test_energy_of_today_is_that_of_the_meters(tmp_path: Path) -> None:

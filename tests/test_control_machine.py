@@ -25,8 +25,8 @@ from controller.supervisor import Link
 from drivers.clock import Clock
 from site_sims.virtual_time import VirtualTimeLoop
 from tests.conftest import EPOCH
+from tests.control_bench import Bench, running
 from tests.controlled import FieldDriver, MemoryAudit, MemoryLeases, field_of, small_site
-from tests.test_dispatch import Bench, running
 from tests.test_guard import MemoryTable
 
 LIMITS = {"unit": "%", "address": "x", "writable": True, "low": 10, "high": 90}

@@ -18,8 +18,8 @@ from controller.leases import Fenced
 from controller.store.base import AuditEntry, Lease, StoreError
 from drivers.clock import Clock
 from site_sims.field import Field
+from tests.control_bench import FLOW, LIGHT, PLANT, SETPOINT, ZONES, Bench, running
 from tests.controlled import FieldDriver, MemoryLeases, field_of, small_site
-from tests.test_dispatch import FLOW, LIGHT, PLANT, SETPOINT, ZONES, Bench, running
 
 SITE = small_site({"zones": ZONES, "plant": PLANT})
 

@@ -14,6 +14,7 @@ from controller.leases import Override
 from controller.naming import Names
 from controller.outcome import PointStatus, Result
 from controller.service import Service
+from controller.wear import ALARM_SHARE
 from controller.web.view import Alarm, Tone
 from drivers.base import Quality
 
@@ -180,6 +181,8 @@ class Alarms:
             found = self._point(point, status, now)
             if found is not None:
                 yield found
+            if status.worn is not None and status.worn >= ALARM_SHARE:
+                yield self._worn(point, status.worn)
 
     def _point(self, point: Point, status: PointStatus, now: datetime) -> _Found | None:
         name, part = self._names.point(point), point.part
@@ -217,6 +220,15 @@ class Alarms:
                 next_step="End the override, or wait until the limit no longer holds",
             )  # fmt: skip
         return None
+
+    def _worn(self, point: Point, share: float) -> _Found:
+        end, writes = share >= 1.0, round(share * point.endurance_writes)
+        return _Found(
+            id=f"worn-{point.id}", tone=Tone.BAD if end else Tone.WARN, part=point.part,
+            text=f"{self._names.point(point)} has been written {writes} times of the {point.endurance_writes} that "
+            f"its memory bears{'; nothing more is written' if end else ''}",
+            next_step="Command another point of the device, or have it renewed; a new one goes under another id",
+        )  # fmt: skip
 
     def _cold(self, now: datetime) -> Iterator[_Found]:
         for zone in self._parts.zones(now, None):

@@ -36,6 +36,7 @@ CONTROL = Schema(
             """CREATE TRIGGER audit_holds BEFORE DELETE ON audit
             BEGIN SELECT RAISE(ABORT, 'the audit is only ever added to'); END""",
         ),
+        ("CREATE TABLE wear (point TEXT PRIMARY KEY, writes INTEGER NOT NULL, due INTEGER NOT NULL) WITHOUT ROWID",),
     ),
 )
 
