@@ -17,6 +17,7 @@ from pathlib import Path
 
 from bench.site import example
 from config.site import Site
+from controller.store.readings import READINGS_FILE, every_reading
 from drivers.clock import Clock
 from optimiser.problem import Plan, Problem
 from optimiser.worker import InProcess
@@ -105,7 +106,7 @@ def live_through(site: Site, morning: Morning, scored: Span, *, wire: bool) -> L
                 days=round((scored.end - scored.start) / timedelta(days=1)),
                 wall_s=wall_s,
                 cpu_s=cpu_s,
-                readings=stored(Path(folder) / "readings.sqlite"),
+                readings=stored(Path(folder) / READINGS_FILE),
                 dropped=dropped,
                 commands=score.commands,
                 plans=solver.plans,
@@ -120,8 +121,7 @@ def live_through(site: Site, morning: Morning, scored: Span, *, wire: bool) -> L
 def stored(file: Path) -> int:
     """Readings in a store's file."""
     with closing(sqlite3.connect(file)) as db:
-        (count,) = db.execute("SELECT (SELECT count(*) FROM recent) + (SELECT count(*) FROM reading)").fetchone()
-    return int(count)
+        return sum(1 for _ in every_reading(db))
 
 
 def main() -> None:

@@ -27,6 +27,7 @@ from bench.site import free_port, moved
 from controller.audit import verify
 from controller.guarding import LOCK_FILE
 from controller.store.control import CONTROL_FILE
+from controller.store.readings import READINGS_FILE, every_reading
 
 TIMES = 20
 MOMENTS_S = (0.1, 20.0)  # after the start
@@ -35,9 +36,6 @@ PATIENCE_S = 60.0
 LOOK_S = 0.05
 FORGETFUL = "zones_a"  # device that loses our values while we are dead
 
-READINGS = """SELECT point, time, value, state FROM
-(SELECT series, time, value, state FROM reading UNION SELECT series, time, value, state FROM recent)
-JOIN series ON id = series"""
 COMMANDS = "SELECT id, decision, point, value, epoch, result FROM command"
 AUDIT = "SELECT id, hash FROM audit"
 APPLIED = "SELECT count(*) FROM command WHERE epoch = ? AND result = 'applied'"
@@ -55,6 +53,15 @@ def rows(file: Path, query: str, *values: object) -> list[tuple[Any, ...]]:
         raise
 
 
+def _readings(directory: Path) -> list[tuple[Any, ...]]:
+    """All that is stored of readings, sealed or not; nothing while there is no file."""
+    file = directory / READINGS_FILE
+    if not rows(file, "SELECT 1 FROM pragma_user_version WHERE user_version > 0"):
+        return []
+    with closing(sqlite3.connect(file)) as db:
+        return list(every_reading(db))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Kept:
     """All that is committed at a moment."""
@@ -67,7 +74,7 @@ class Kept:
     def of(cls, directory: Path) -> "Kept":
         control = directory / CONTROL_FILE
         return cls(
-            readings=frozenset(rows(directory / "readings.sqlite", READINGS)),
+            readings=frozenset(_readings(directory)),
             commands={number: told for number, *told in rows(control, COMMANDS)},  # type: ignore[misc]  # the rest of a row is a list
             audit=frozenset(rows(control, AUDIT)),
         )

@@ -97,7 +97,7 @@ def chunks(points: int, minutes: int) -> Iterator[list[list[Reading]]]:
 def ours(directory: Path, points: int, minutes: int) -> dict[str, float]:
     meter, end = Meter(), START + minutes * MINUTE
     with asyncio.Runner() as runner:
-        store = SqliteStore(directory, clock=Clock(START), keep_days=800)
+        store = SqliteStore(directory, clock=Clock(START))
 
         async def fill(chunk: list[list[Reading]]) -> None:
             for cycle in chunk:

@@ -258,8 +258,26 @@ class Target(Frozen):
 
 
 class StoreOptions(Frozen):
+    """Where data is kept, for how long, and how much of it: what goes first is the oldest readings."""
+
     path: Path = Path("data")  # a directory, relative to the site file
-    keep_days: Annotated[int, Field(ge=7)] = 800
+    keep_days: Annotated[int, Field(ge=7)] = 800  # readings as they came
+    keep_half_hours_days: Annotated[int, Field(ge=7)] | None = None  # their aggregates; None = ten years, or keep_days
+    budget_mb: Annotated[int, Field(ge=50)] = 20_000  # of the whole directory; readings make room, commands never
+
+    @model_validator(mode="after")
+    def _half_hours_last_longer(self) -> Self:
+        if self.keep_half_hours_days is not None and self.keep_half_hours_days < self.keep_days:
+            raise ValueError(
+                f"keep_half_hours_days {self.keep_half_hours_days} is shorter than keep_days {self.keep_days}; "
+                "write at least as many days, or fewer keep_days"
+            )
+        return self
+
+    @property
+    def half_hours_days(self) -> int:
+        """Days for which half-hourly aggregates are kept."""
+        return self.keep_half_hours_days or max(3660, self.keep_days)
 
 
 class Mode(StrEnum):

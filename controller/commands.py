@@ -29,6 +29,7 @@ from controller.service import Service, Settings, running
 from controller.serving import Door, Handed, give_back, open_door, say_handed, serving, told_to_stop
 from controller.store.base import StoreError
 from controller.store.claim import Claimed, claim
+from controller.store.readings import READINGS_FILE
 from controller.store.sqlite import SqliteStore
 from controller.web.encode import plain
 from controller.web.pages import Renderer
@@ -217,7 +218,7 @@ async def _known(site: Site, directory: Path, clock: Clock) -> History:
     """What the site's own store knows, if there is one."""
     points = site.points.values()
     history = History(list(site.points), held=[p.id for p in points if p.max_age > timedelta(minutes=15)])
-    if (directory / "readings.sqlite").exists():
+    if (directory / READINGS_FILE).exists():
         async with SqliteStore(directory, clock=clock) as store:
             await history.load(store, clock.now(), KNOWN_DAYS)
     return history

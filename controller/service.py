@@ -116,7 +116,7 @@ async def running(site: Site, settings: Settings, clock: Clock) -> AsyncIterator
     control: Synchronous = "FULL" if settings.durable else "OFF"
     readings: Synchronous = "NORMAL" if settings.durable else "OFF"
     database = control_database(settings.directory, synchronous=control)
-    store = SqliteStore(settings.directory, clock=clock, keep_days=site.store.keep_days, synchronous=readings)
+    store = SqliteStore(settings.directory, clock=clock, options=site.store, synchronous=readings)
     async with store, database:
         leases = Leases(database, clock=clock)
         await leases.begin()

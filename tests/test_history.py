@@ -125,7 +125,7 @@ async def test_after_a_restart_it_is_what_it_was(clock: Clock, tmp_path: Path) -
     before = fed(History(POINTS, held=[PEOPLE]), *heard)
     now = EPOCH + timedelta(minutes=330)
     before.close(now)
-    async with SqliteStore(tmp_path, clock=clock, keep_days=30, synchronous="OFF") as store:
+    async with SqliteStore(tmp_path, clock=clock, synchronous="OFF") as store:
         await store.append(heard)
         after = History(POINTS, held=[PEOPLE])
         await after.load(store, now, timedelta(days=2))

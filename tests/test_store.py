@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from controller.store.base import Store, StoreError
 from controller.store.claim import Claimed, claim
 from controller.store.database import Database
+from controller.store.readings import READINGS
 from controller.store.schema import Schema
-from controller.store.sqlite import READINGS, SqliteStore
+from controller.store.sqlite import SqliteStore
 from drivers.base import Flags, Quality, Reading
 from drivers.clock import Clock
 from site_sims.virtual_time import VirtualTimeLoop
@@ -33,8 +34,8 @@ def reading(minute: float, value: float | None = 20.0, point: str = "hall.temper
     return Reading(point=point, time=when, received=when, value=value, **more)  # type: ignore[arg-type]
 
 
-def a_store(directory: Path, clock: Clock, keep_days: int | None = None) -> SqliteStore:
-    return SqliteStore(directory, clock=clock, keep_days=keep_days)
+def a_store(directory: Path, clock: Clock) -> SqliteStore:
+    return SqliteStore(directory, clock=clock)
 
 
 @pytest.fixture
@@ -178,23 +179,6 @@ def test_what_goes_in_comes_out(batches: list[list[tuple[str, int, float | None]
 
     with tempfile.TemporaryDirectory() as directory, asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         runner.run(check(Path(directory)))
-
-
-async def test_old_readings_go_and_young_ones_stay(store: SqliteStore) -> None:
-    for point in ("a.a", "b.b"):
-        await store.append([reading(minute, 1.0, point) for minute in range(12_000)])
-    assert await store.prune(START + 11_000 * MINUTE) == 22_000
-    assert await store.prune(START + 11_000 * MINUTE) == 0
-    assert len((await store.window("b.b", START, START + 30 * DAY)).value) == 1_000
-
-
-async def test_retention_runs_once_a_day(tmp_path: Path, clock: Clock) -> None:
-    async with a_store(tmp_path, clock, keep_days=7) as store, asyncio.TaskGroup() as tasks:
-        retention = tasks.create_task(store.retain(), name="retention")
-        await store.append([reading(day * 1440) for day in range(3)])
-        await asyncio.sleep(timedelta(days=8, hours=1).total_seconds())
-        assert len((await store.window("hall.temperature", START, START + 9 * DAY)).value) == 2
-        retention.cancel()
 
 
 # --- the file ------------------------------------------------------------------------------------------------------

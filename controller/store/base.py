@@ -60,11 +60,16 @@ class Store(Protocol):
     """
 
     async def append(self, readings: Sequence[Reading]) -> None:
-        """Keep readings; one of the same point and time replaces the older."""
+        """Keep readings, in order; one of the same point and time replaces the older.
+
+        The one door through which readings come in. When it returns they are durable against kill -9 of this process
+        and will be seen by every later question; a power cut may take the last seconds with it, and nothing older.
+        Readings of days older than the site keeps are left out. A cancelled append may or may not have happened.
+        """
         ...
 
     async def window(self, point: str, start: datetime, end: datetime) -> Window:
-        """Values of one point in [start, end); empty arrays if there are none."""
+        """Values of one point in [start, end), as they came; empty arrays if there are none (any more)."""
         ...
 
     async def aggregate(
@@ -72,7 +77,8 @@ class Store(Protocol):
     ) -> Mapping[datetime, tuple[float, float, float, int]]:
         """Mean, minimum, maximum and count of good values by interval start (UTC), empty ones left out.
 
-        Intervals begin at whole multiples of `step` since 1970 UTC; only values in [start, end) count.
+        Intervals begin at whole multiples of `step` since 1970 UTC; only values in [start, end) count. Where the
+        readings themselves are no longer kept, whole half-hours count, in steps of a multiple of half an hour.
         """
         ...
 

@@ -58,5 +58,12 @@ def _version(db: sqlite3.Connection) -> int:
 
 
 def _copy(db: sqlite3.Connection, target: Path) -> None:
-    with closing(sqlite3.connect(target)) as copy:
-        db.backup(copy)
+    """Copy the file whole or not at all."""
+    draft = target.with_name(f"{target.name}.part")
+    draft.unlink(missing_ok=True)
+    try:
+        with closing(sqlite3.connect(draft)) as copy:
+            db.backup(copy)
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)

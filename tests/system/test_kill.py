@@ -16,6 +16,7 @@ import pytest
 
 from controller.audit import verify
 from controller.leases import read_leases
+from controller.store.readings import READINGS_FILE, every_reading
 
 KILLS = 20
 POINTS = 20  # in each of the child's batches
@@ -64,12 +65,10 @@ def check(directory: Path, said: list[dict[str, object]]) -> None:
     def of(kind: str) -> list[dict[str, object]]:
         return [line for line in said if line["kind"] == kind]
 
-    stored = table(
-        directory / "readings.sqlite",
-        """SELECT point, time FROM (SELECT series, time FROM reading UNION SELECT series, time FROM recent)
-        JOIN series ON id = series""",
-    )
-    assert {(line["point"], line["time"]) for line in of("readings")} <= set(stored)
+    assert table(directory / READINGS_FILE, "SELECT 1") == [(1,)]
+    with closing(sqlite3.connect(directory / READINGS_FILE)) as db:
+        stored = {(point, time) for point, time, *_ in every_reading(db)}
+    assert {(line["point"], line["time"]) for line in of("readings")} <= stored
     batches = Counter(time for _, time in stored)
     assert set(batches.values()) == {POINTS}, "a batch was stored in part"
 
