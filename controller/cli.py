@@ -1,4 +1,4 @@
-"""The `plenum` command: run, check, plan, report, simulate, demo.
+"""The `plenum` command: run, check, plan, report, backup, restore, simulate, demo.
 
 Exit codes: 0 done; 1 the command ran and its answer is no (points not released, no plan, no readings); 2 wrong input,
 nothing was done; 3 another supervisor holds this data directory; 130 interrupted before anything began.
@@ -51,6 +51,15 @@ def _parser() -> argparse.ArgumentParser:
         "--intensity", type=Path, metavar="CSV", help="half-hourly grid intensity, instead of the site's"
     )
     report.add_argument("--format", choices=["text", "csv", "json"], default="text")
+
+    backup = commands.add_parser("backup", help="all data of a site into one file, also while its service runs")
+    backup.add_argument("site", type=Path)
+    backup.add_argument("file", type=Path, help="a new file")
+
+    restore = commands.add_parser("restore", help="a site's data as they were in a backup")
+    restore.add_argument("file", type=Path)
+    restore.add_argument("site", type=Path)
+    restore.add_argument("--force", action="store_true", help="move aside what the site's data directory holds")
 
     simulate = commands.add_parser("simulate", help="the controller against a simulated building, scored")
     simulate.add_argument("site", type=Path)
@@ -127,6 +136,10 @@ def _on_site(args: argparse.Namespace) -> int:
         from controller.report.command import report_on
 
         return report_on(site, args)
+    if args.command in {"backup", "restore"}:
+        from controller.keeping import back_up_site, restore_site
+
+        return back_up_site(site, args) if args.command == "backup" else restore_site(site, args)
     return plan_once(site, args) if args.command == "plan" else serve(site, args)
 
 

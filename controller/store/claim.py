@@ -13,11 +13,15 @@ class Claimed(StoreError):  # noqa: N818  a state a person must resolve
     """Another controller works with this directory."""
 
 
+UNFINISHED = "restore-unfinished"  # a file that stands while files are exchanged
+
+
 @contextmanager
-def claim(directory: Path) -> Iterator[None]:
+def claim(directory: Path, *, unfinished: bool = False) -> Iterator[None]:
     """Keep the directory for this process; it falls free when the process ends, however it ends.
 
-    Makes the directory if need be. Raises Claimed at once if it is taken, StoreError if it cannot be used.
+    Makes the directory if need be. Raises Claimed at once if it is taken, StoreError if it cannot be used, or if a
+    restore was cut short there, unless `unfinished` says that it is about to be done again.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -26,6 +30,8 @@ def claim(directory: Path) -> Iterator[None]:
         raise StoreError(f"{directory}: cannot be used to keep data: {err.strerror}") from err
     try:
         _lock(file, directory)
+        if (directory / UNFINISHED).exists() and not unfinished:
+            raise StoreError(f"{directory}: a restore was cut short here: run `plenum restore --force` again")
         os.ftruncate(file, 0)
         os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
         yield
