@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from config.roles import Role
 from config.site import Mode, Site
 from controller.arbiter import decide
-from controller.envelope import DISCRETE, HEATING, RATE_WINDOW, SWITCH_WINDOW, Allowed, check, within_share
+from controller.envelope import HEATING, RATE_WINDOW, STARTS_WINDOW, SWITCH_WINDOW, Allowed, check, within_share
 from controller.facts import Surroundings
 from controller.holding import Holding, Work
 from controller.ladder import Level
@@ -29,6 +29,7 @@ class Aims:
     ) -> None:
         self._holdings = [h for h in holdings.values() if h.point.role is not Role.HEARTBEAT]
         self._enables = [h for h in self._holdings if h.point.role is Role.ENABLE]
+        self._state = state
         self._surroundings = Surroundings(site, state, occupied)
         self._share = site.control.change_share
         self.controls = site.control.mode is Mode.CONTROL  # False = advisory: nothing is aimed at
@@ -57,6 +58,10 @@ class Aims:
 
     def restless(self, now: datetime) -> list[Holding]:
         """List the points about which time, or the building, may have changed the decision."""
+        for holding in self._enables:
+            reading = self._state.reading(holding.point.id)
+            if holding.ours is None and reading is not None and reading.value is not None:
+                holding.switches.see(reading.value, reading.received)  # of what we hold each change is looked at
         mood = self._surroundings.mood(now)
         watched = _AIR if mood == self._mood else _AIR | HEATING
         self._mood = mood
@@ -89,7 +94,10 @@ class Aims:
         if winner is None:
             holding.wanted, holding.note = None, ""
             return
-        recent = holding.values_since(now - (SWITCH_WINDOW if point.unit in DISCRETE else RATE_WINDOW))
+        if enable := point.role is Role.ENABLE:
+            recent = holding.switches.since(now - SWITCH_WINDOW)
+        else:
+            recent = holding.values_since(now - RATE_WINDOW)
         if not recent and holding.back is not None and holding.back.present is not None:
             recent = (holding.back.present,)
         facts = self._surroundings.facts(
@@ -97,6 +105,7 @@ class Aims:
             now,
             automatic=winner.request.source.automatic,
             recent=recent,
+            starts=holding.switches.starts(now - STARTS_WINDOW) if enable else 0,
             building_value=beneath(holding.back, holding.slot),
             asked=asked,
         )

@@ -17,7 +17,7 @@ from controller.hub import Hub
 from controller.ladder import Ladder, Level, Trouble
 from controller.leases import Fenced
 from controller.line import Line
-from controller.outcome import Holder, Outcome, PointStatus, Result, same
+from controller.outcome import Holder, Outcome, PointStatus, Result, same, taken
 from controller.pulse import Pulse
 from controller.reconcile import AuditLog
 from controller.state import State
@@ -125,6 +125,8 @@ class Dispatch:
                 continue
             holding.requests[request.source] = request
             holding.decided_until = None
+            # While nothing was asked nobody looked whether the stronger hand is still there.
+            holding.look |= holding.result is None and taken(holding.back, holding.slot)
             touched.append(holding)
         self._settled(touched)
         self._news.set()

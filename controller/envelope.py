@@ -24,6 +24,7 @@ FROST_OUTDOOR_DEGC = 3.0
 CO2_HOLD_PPM, CO2_RELEASE_PPM = 1000.0, 1500.0
 RATE_WINDOW = timedelta(minutes=14)  # a step is 15 minutes, but not to the millisecond
 SWITCH_WINDOW = timedelta(minutes=10)  # least time a machine stays enabled or disabled
+STARTS_WINDOW, MOST_STARTS = timedelta(hours=1), 4
 
 DISCRETE = frozenset({Unit.BINARY, Unit.INDEX, Unit.COUNT})
 HEATING = frozenset({Role.ENABLE, Role.CAPACITY_LIMIT, Role.HEATING_SETPOINT, Role.FLOW_SETPOINT, Role.TANK_SETPOINT})
@@ -52,6 +53,7 @@ class Facts:
     co2_ppm: float | None = None  # the worst of them
     building_value: float | None = None  # the larger of what is seen now and what the building would do by itself
     recent: tuple[float, ...] = ()  # values in force during the window, oldest first, the present one last
+    starts: int = 0  # of a machine during the last hour, by whomever
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +90,7 @@ def check(point: Point, value: object, facts: Facts) -> Allowed | Refused:
         slow, fast = _pace(point, facts)
         paced = min(max(number, slow), fast)
         if paced != number:
-            notes.append(f"{number:g} approached slowly")
+            notes.append(_why_paced(point, number, facts))
     final = min(max(paced, low), high)
     if final != paced:
         notes.append(f"held at {final:g}, {'lowest' if final > paced else 'highest'} allowed now")
@@ -184,14 +186,22 @@ def _comfort(zone: Zone, presence: Presence) -> tuple[float, float]:
     return min(FABRIC_DEGC, zone.comfort.unoccupied.low), high
 
 
+def _why_paced(point: Point, number: float, facts: Facts) -> str:
+    if point.unit not in DISCRETE:
+        return f"{number:g} approached slowly"
+    if len(set(facts.recent)) > 1:
+        return f"{number:g} must wait: a machine stays on, or off, for {SWITCH_WINDOW // timedelta(minutes=1)} minutes"
+    return f"{number:g} must wait: a machine starts at most {MOST_STARTS} times an hour"
+
+
 def _pace(point: Point, facts: Facts) -> tuple[float, float]:
     """Where the value may be after what it was lately; the present value where even that is too far."""
     if not facts.recent:
         return -math.inf, math.inf
     present = facts.recent[-1]
     if point.unit in DISCRETE:
-        settled = len(set(facts.recent)) == 1
-        return (-math.inf, math.inf) if settled or point.role is not Role.ENABLE else (present, present)
+        restless = len(set(facts.recent)) > 1 or (present < 1.0 and facts.starts >= MOST_STARTS)
+        return (present, present) if restless and point.role is Role.ENABLE else (-math.inf, math.inf)
     if point.max_change_per_step is None:
         return -math.inf, math.inf
     low = max(facts.recent) - point.max_change_per_step

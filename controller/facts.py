@@ -77,6 +77,7 @@ class Surroundings:
         *,
         automatic: bool,
         recent: tuple[float, ...],
+        starts: int = 0,
         building_value: float | None,
         asked: Mapping[str, float],
     ) -> Facts:
@@ -99,6 +100,7 @@ class Surroundings:
             co2_ppm=self._worst_air(sight, now) if fan else None,
             building_value=_most((self._state.value(point.id, now), building_value)) if fan else None,
             recent=recent,
+            starts=starts,
         )
 
     def _least(self, names: tuple[str, ...], now: datetime) -> float | None:

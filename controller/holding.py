@@ -11,6 +11,7 @@ from controller.arbiter import Request, Source, Winner
 from controller.envelope import DISCRETE
 from controller.outcome import Holder, PointStatus, Result, holder, same, taken
 from controller.store.base import Lease
+from controller.switches import Switches
 from controller.wear import Wear
 from drivers.base import Priority, ReadBack
 
@@ -64,6 +65,7 @@ class Holding:
     not_before: datetime | None = None  # after a failure
     since: datetime | None = None
     wear: Wear | None = None  # None = writing does it no harm
+    switches: Switches = field(default_factory=Switches)  # of an enable point
     recent: deque[tuple[datetime, float]] = field(default_factory=deque)  # values in force, with their beginnings
 
     @property
@@ -120,6 +122,7 @@ class Holding:
             if before is not None:
                 self.recent.append((now - timedelta(days=1), before))
         self.recent.append((now, value))
+        self.switches.see(value, now)
         self.ours = self.kept = value
         self.maybe = ()
         self.written_at = now
@@ -136,6 +139,8 @@ class Holding:
         self.trouble = ""
         before = (self.holder, None if self.back is None else self.back.present)
         self.back, self.looked_at, self.look = back, now, False
+        if back.present is not None:
+            self.switches.see(back.present, now)
         news = self._compare(back, was) if back.array is not None else self._compare_without_array(back, was)
         if before != (self.holder, back.present) or self.since is None:
             self.since = now

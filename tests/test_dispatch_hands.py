@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from config.site import Point
+from controller.arbiter import Source
 from controller.ladder import Level
 from controller.outcome import Holder, Result
 from drivers.base import Priority
@@ -180,3 +181,16 @@ async def test_a_clamped_value_is_told_and_is_ours(bench: Bench) -> None:
         status = dispatch.status[SETPOINT]
         assert (status.result, status.holder, status.ours, status.value) == (Result.CLAMPED, Holder.WE, 21.3, 21.5)
         assert len(bench.writes()) == 1
+
+
+async def test_a_hand_that_let_go_while_nothing_was_asked_is_no_obstacle(bench: Bench) -> None:
+    async with running(bench) as dispatch:
+        bench.field[SETPOINT].write(21.0, 8)
+        dispatch.submit(bench.wish(SETPOINT, 22.0, minutes=2))
+        await asyncio.sleep(300)
+        bench.field[SETPOINT].write(None, 8)
+        bench.field[SETPOINT].write(21.0, 15)  # the value stays as it was: no poll tells
+        await asyncio.sleep(3600)
+        dispatch.submit(bench.wish(SETPOINT, 22.0, Source.MANUAL))
+        await asyncio.sleep(1)
+        assert bench.field[SETPOINT].value == 22.0
