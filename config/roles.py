@@ -35,6 +35,10 @@ class Role(StrEnum):
     PV_METER = "pv_meter"
     PV_POWER = "pv_power"
     DEMAND_LIMIT = "demand_limit"
+    CARBON_INTENSITY = "carbon_intensity"
+    ELECTRICITY_PRICE = "electricity_price"
+    TEMPERATURE_FORECAST = "temperature_forecast"  # outdoors, said by others: never taken for a measurement
+    SOLAR_FORECAST = "solar_forecast"
     HEARTBEAT = "heartbeat"
     OTHER = "other"
 
@@ -74,6 +78,10 @@ TAGS: dict[Role, Tags] = {
     Role.PV_METER: Tags("Electrical_Energy_Usage_Sensor", "elec meter export energy sensor"),
     Role.PV_POWER: Tags("Electric_Power_Sensor", "pv elec power sensor"),
     Role.DEMAND_LIMIT: Tags("Demand_Setpoint", "elec demand limit sp"),
+    Role.CARBON_INTENSITY: Tags("Point", "grid elec ghg emission intensity point"),
+    Role.ELECTRICITY_PRICE: Tags("Point", "grid elec import cost point"),
+    Role.TEMPERATURE_FORECAST: Tags("Point", "weather air temp forecast point"),
+    Role.SOLAR_FORECAST: Tags("Point", "weather solar irradiance forecast point"),
     Role.HEARTBEAT: Tags("Communication_Loss_Alarm", "heartbeat cmd"),
     Role.OTHER: Tags("Point", "point"),
 }
@@ -111,6 +119,10 @@ UNITS: dict[Role, tuple[Unit, ...]] = {  # what a point of the role may be in; O
     Role.PV_METER: _ENERGY,
     Role.PV_POWER: _POWER,
     Role.DEMAND_LIMIT: _POWER,
+    Role.CARBON_INTENSITY: (Unit.G_PER_KWH,),
+    Role.ELECTRICITY_PRICE: (Unit.MONEY_PER_KWH,),
+    Role.TEMPERATURE_FORECAST: _TEMPERATURE,
+    Role.SOLAR_FORECAST: (Unit.W_PER_M2,),
     Role.HEARTBEAT: (Unit.COUNT, Unit.INDEX, Unit.BINARY),
 }
 

@@ -10,10 +10,10 @@ from pydantic import ValidationError
 from config.cures import choice, findings_of, split
 from config.load import Draft, draft_of, read_draft
 from config.roles import Role
-from config.site import Carbon, Point, Site
+from config.site import Carbon, Location, Point, Site
 from config.source import Finding, Place, Source
 from controller.carbon.intensity import site_intensity
-from drivers.base import Can, Driver
+from drivers.base import Can, Driver, Here
 from drivers.clock import Clock
 from drivers.registry import MakesDriver, Shared, driver_class, driver_names
 
@@ -44,14 +44,23 @@ def format_findings(findings: Sequence[Finding]) -> str:
 
 def _checked(draft: Draft, base: Path) -> tuple[Site | None, list[Finding]]:
     found = set(draft.findings)
+    here = Here(location=_location(draft.source), base=base)
     for device, _ in draft.source.items(("devices",)):
-        found.update(_device(draft.source, device))
+        found.update(_device(draft.source, device, here))
     found.update(_files(draft.source, base))
     findings = sorted(found, key=lambda item: (item.line, item.column, item.path, item.text))
     return (None if findings else draft.site), findings
 
 
-def _device(source: Source, at: Place) -> Iterator[Finding]:
+def _location(source: Source) -> Location | None:
+    """Where the site is; None if that is not well formed, which is among the findings already."""
+    try:
+        return Location.model_validate(source.get(("location",)))
+    except ValidationError:
+        return None
+
+
+def _device(source: Source, at: Place, here: Here) -> Iterator[Finding]:
     name = source.get((*at, "driver"))
     if not isinstance(name, str):
         return
@@ -69,6 +78,11 @@ def _device(source: Source, at: Place) -> Iterator[Finding]:
         options = kind.Options.model_validate(_mapping(source, (*at, "options")))
     except ValidationError as err:
         yield from findings_of(err, source, kind.Options, at=(*at, "options"))
+    else:
+        try:
+            kind.check_options(options, here)
+        except ValueError as err:
+            yield source.finding((*at, "options"), *split(str(err)))
     for place, raw in source.items((*at, "points")):
         yield from _point(source, place, raw, kind, options)
 

@@ -8,6 +8,7 @@ from argparse import Namespace
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
+from shutil import copytree
 from tempfile import TemporaryDirectory
 
 from rich.console import Console
@@ -34,6 +35,7 @@ from controller.store.sqlite import SqliteStore
 from controller.web.encode import plain
 from controller.web.pages import Renderer
 from controller.web.serve import NotLoopback
+from drivers.base import Here
 from drivers.clock import Clock
 from drivers.registry import Shared, make_driver
 from optimiser.problem import Plan
@@ -43,6 +45,7 @@ log = logging.getLogger(__name__)
 
 DONE, NO, WRONG_INPUT, TAKEN = 0, 1, 2, 3
 KNOWN_DAYS = timedelta(days=42)
+FEEDS = "feeds"  # folder of what the feeds keep
 ROWS_STEP = 4  # quarter hours between the rows of a printed plan
 
 
@@ -61,6 +64,11 @@ def complain(text: str) -> None:
 def data_directory(site: Site, site_file: Path) -> Path:
     """Where the site keeps its data, counted from its file."""
     return (site_file.parent / site.store.path).resolve()
+
+
+def here(site: Site, directory: Path, base: Path) -> Here:
+    """What drivers may know of a site whose data is in `directory` and whose file is in `base`."""
+    return Here(location=site.location, base=base, keep=directory / FEEDS)
 
 
 def advisory(site: Site) -> Site:
@@ -93,7 +101,16 @@ def serve(site: Site, args: Namespace) -> int:
         try:
             with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
                 handed = runner.run(
-                    _serve(site, directory, intensity, door=door, solver=solver, guard=guard, renderer=renderer)
+                    _serve(
+                        site,
+                        directory,
+                        intensity,
+                        base=args.site.parent,
+                        door=door,
+                        solver=solver,
+                        guard=guard,
+                        renderer=renderer,
+                    )
                 )
         except StoreError as error:
             complain(str(error))
@@ -107,13 +124,14 @@ async def _serve(
     directory: Path,
     intensity: IntensityFile | None,
     *,
+    base: Path,
     door: Door,
     solver: Solver,
     guard: GuardProcess | None,
     renderer: Renderer,
 ) -> Handed:
     clock = Clock.real()
-    async with Shared() as shared:
+    async with Shared(here(site, directory, base)) as shared:
         settings = Settings(
             directory=directory,
             make_driver=lambda device: make_driver(device, clock=clock, shared=shared),
@@ -147,7 +165,9 @@ def plan_once(site: Site, args: Namespace) -> int:
         asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner,
     ):
         try:
-            plan, missing = runner.run(_plan(advisory(site), directory, Path(folder), intensity, listen=listen))
+            plan, missing = runner.run(
+                _plan(advisory(site), directory, Path(folder), intensity, base=args.site.parent, listen=listen)
+            )
         except StoreError as error:
             complain(str(error))
             return WRONG_INPUT
@@ -166,11 +186,13 @@ def plan_once(site: Site, args: Namespace) -> int:
 
 
 async def _plan(
-    site: Site, directory: Path, scratch: Path, intensity: IntensityFile | None, *, listen: timedelta
+    site: Site, directory: Path, scratch: Path, intensity: IntensityFile | None, *, base: Path, listen: timedelta
 ) -> tuple[Plan | None, list[str]]:
     """A plan, and what was not heard. A service that controls the same devices meanwhile is not disturbed."""
     clock = Clock.real()
-    async with Shared() as shared:
+    if (directory / FEEDS).is_dir():
+        copytree(directory / FEEDS, scratch / FEEDS)  # what the service keeps is its own
+    async with Shared(here(site, scratch, base)) as shared:
         settings = Settings(
             directory=scratch,
             make_driver=lambda device: make_driver(own_way(device), clock=clock, shared=shared),

@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Flag, IntFlag, StrEnum, auto
-from typing import ClassVar, NewType, Self
+from pathlib import Path
+from typing import Any, ClassVar, NewType, Self
 
 from config.base import Frozen
-from config.site import Point
+from config.site import Location, Point
+from drivers.forecast import PointForecast
 
 LOWEST, STRONGEST = 16, 9  # our slots; 1 to 8 belong to people and life safety
 
@@ -55,6 +57,7 @@ class Flags(IntFlag):
     RESET = auto()  # the register begins at nought again
     REPLACED = auto()  # another meter, or a register that was set
     UNIT_JUMP = auto()
+    SUBSTITUTED = auto()  # another value in place of one that was missing or not believed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,11 +99,21 @@ class ReadBack:
         return next((n for n, v in enumerate(self.array or (), 1) if v is not None), None)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Here:
+    """What drivers may know of the site they serve."""
+
+    location: Location | None = None
+    base: Path = Path()  # folder of the site file: paths in options count from there
+    keep: Path | None = None  # folder in which drivers may keep what they know; None = nothing is kept
+
+
 class Can(Flag):
     READ = auto()
     WRITE = auto()
     PUSH = auto()  # the device reports changes by itself
     RELINQUISH = auto()  # a priority array, or its own default to fall back to
+    FORECAST = auto()  # it knows the future of its points; what it reads is said by others, not measured
 
 
 class DriverError(Exception):
@@ -135,6 +148,10 @@ class Driver(ABC):
     def check_address(cls, address: str) -> None:
         """Raise ValueError, with the cure in the text, if a point's address cannot be understood."""
 
+    @classmethod  # noqa: B027  options that the model accepts will do unless a driver says otherwise
+    def check_options(cls, options: Any, here: Here) -> None:
+        """Raise ValueError, with the cure in the text, if the options cannot be used at this site; may read files."""
+
     @abstractmethod
     async def __aenter__(self) -> Self: ...
 
@@ -147,6 +164,10 @@ class Driver(ABC):
 
         A driver whose device only pushes returns the newest value it has heard.
         """
+
+    def forecasts(self) -> Sequence[PointForecast]:
+        """What is expected of points, by the newest answer, even if it could not be opened. Only with Can.FORECAST."""
+        raise TypeError(f"{type(self).__name__} knows no forecasts")
 
     def changes(self) -> AsyncIterator[Reading]:
         """Readings as the device pushes them, until cancelled. Only with Can.PUSH."""

@@ -7,7 +7,7 @@ from importlib.metadata import entry_points
 from typing import Any, Protocol, Self, TypeVar, cast
 
 from config.site import Device
-from drivers.base import Driver
+from drivers.base import Driver, Here
 from drivers.clock import Clock
 
 T = TypeVar("T")
@@ -20,7 +20,8 @@ class Shared:
     Used as `async with Shared() as shared`, around every driver that may use it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, here: Here | None = None) -> None:
+        self.here = here or Here()
         self._stack = AsyncExitStack()
         self._open: dict[object, Any] = {}
         self._opening = asyncio.Lock()  # two devices may ask for the same one at once

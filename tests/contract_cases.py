@@ -32,6 +32,7 @@ class Subject:
     missing: Point | None  # a point that the device does not have; None = cannot be told, as with MQTT
     slots: bool = True  # has a priority array
     settle_s: float = 1.0  # virtual seconds until a change in the field can be read
+    silence_s: float = 0.0  # virtual seconds for which it must be gone, or talk nonsense, before that can be told
 
     def plug(self, *, into_the_wall: bool) -> None:
         self.field.devices[self.device].reachable = into_the_wall
@@ -40,6 +41,7 @@ class Subject:
 class Case(NamedTuple):
     name: str
     subject: Callable[[Clock], AbstractAsyncContextManager[Subject]]
+    writes: bool = True  # else it is read only: `setpoint` is a second sensor, and nothing is commanded
 
 
 @asynccontextmanager

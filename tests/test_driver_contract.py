@@ -19,8 +19,17 @@ CASES: list[Case] = [
 ]
 
 
+COMMANDED = [case for case in CASES if case.writes]
+
+
 @pytest.fixture(params=CASES, ids=[case.name for case in CASES])
 async def subject(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[Subject]:
+    async with request.param.subject(clock) as made:
+        yield made
+
+
+@pytest.fixture(params=COMMANDED, ids=[case.name for case in COMMANDED])
+async def commanded(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[Subject]:
     async with request.param.subject(clock) as made:
         yield made
 
@@ -89,7 +98,7 @@ async def test_a_missing_point_is_bad_and_harms_no_other(subject: Subject) -> No
 async def test_a_value_that_is_no_number_is_bad(subject: Subject) -> None:
     async with subject.make() as driver:
         subject.field[key(subject.sensor.id)].sense(float("nan"))
-        await asyncio.sleep(subject.settle_s)
+        await asyncio.sleep(subject.settle_s + subject.silence_s)
         (reading,) = await driver.read([subject.sensor])
     assert (reading.value, reading.quality) == (None, Quality.BAD)
 
@@ -105,17 +114,32 @@ async def test_an_unplugged_device_is_not_reachable_and_comes_back(subject: Subj
     async with subject.make() as driver:
         await asyncio.sleep(subject.settle_s)
         subject.plug(into_the_wall=False)
+        await asyncio.sleep(subject.settle_s + subject.silence_s)
         if subject.missing is not None:  # asked, not only listened to
             with pytest.raises(NotReachable):
                 await driver.read([subject.sensor])
-        with pytest.raises(NotReachable):
-            await driver.read_back(subject.setpoint, OURS)
-        with pytest.raises(NotReachable):
-            await driver.write(subject.setpoint, 21.5, OURS)
     subject.plug(into_the_wall=True)
+    await asyncio.sleep(subject.silence_s)
     async with subject.make() as driver:
         await asyncio.sleep(subject.settle_s)
         assert (await driver.read([subject.sensor]))[0].value is not None
+
+
+async def test_an_unplugged_device_cannot_be_commanded(commanded: Subject) -> None:
+    async with commanded.make() as driver:
+        await asyncio.sleep(commanded.settle_s)
+        commanded.plug(into_the_wall=False)
+        with pytest.raises(NotReachable):
+            await driver.read_back(commanded.setpoint, OURS)
+        with pytest.raises(NotReachable):
+            await driver.write(commanded.setpoint, 21.5, OURS)
+
+
+async def test_a_device_that_is_read_only_says_so(subject: Subject) -> None:
+    async with subject.make() as driver:
+        if Can.WRITE not in driver.can:
+            with pytest.raises(TypeError):
+                await driver.write(subject.setpoint, 21.5, OURS)
 
 
 async def test_closing_beside_a_dead_device_neither_hangs_nor_raises(subject: Subject) -> None:
@@ -129,86 +153,86 @@ async def test_closing_beside_a_dead_device_neither_hangs_nor_raises(subject: Su
     assert loop.time() - began < 10
 
 
-async def test_a_write_is_read_back(subject: Subject) -> None:
-    async with subject.make() as driver:
-        await asyncio.sleep(subject.settle_s)
-        await driver.write(subject.setpoint, 21.5, OURS)
-        await asyncio.sleep(subject.settle_s)
-        held = await driver.read_back(subject.setpoint, OURS)
-        (reading,) = await driver.read([subject.setpoint])
+async def test_a_write_is_read_back(commanded: Subject) -> None:
+    async with commanded.make() as driver:
+        await asyncio.sleep(commanded.settle_s)
+        await driver.write(commanded.setpoint, 21.5, OURS)
+        await asyncio.sleep(commanded.settle_s)
+        held = await driver.read_back(commanded.setpoint, OURS)
+        (reading,) = await driver.read([commanded.setpoint])
     assert (held.present, reading.value) == (21.5, 21.5)
-    assert subject.field[key(subject.setpoint.id)].value == 21.5
-    if subject.slots:
+    assert commanded.field[key(commanded.setpoint.id)].value == 21.5
+    if commanded.slots:
         assert (held.slot, held.holder) == (21.5, OURS)
-        assert held.default == subject.field[key(subject.setpoint.id)].default
+        assert held.default == commanded.field[key(commanded.setpoint.id)].default
 
 
-async def test_relinquish_gives_the_building_back(subject: Subject) -> None:
-    setpoint = subject.field[key(subject.setpoint.id)]
+async def test_relinquish_gives_the_building_back(commanded: Subject) -> None:
+    setpoint = commanded.field[key(commanded.setpoint.id)]
     setpoint.write(22.5, 15)  # the building's own schedule
-    async with subject.make() as driver:
-        await asyncio.sleep(subject.settle_s)
-        await driver.write(subject.setpoint, 21.5, OURS)
-        await asyncio.sleep(subject.settle_s)
+    async with commanded.make() as driver:
+        await asyncio.sleep(commanded.settle_s)
+        await driver.write(commanded.setpoint, 21.5, OURS)
+        await asyncio.sleep(commanded.settle_s)
         assert setpoint.value == 21.5
-        await driver.relinquish(subject.setpoint, OURS)
-        await asyncio.sleep(subject.settle_s)
-        held = await driver.read_back(subject.setpoint, OURS)
+        await driver.relinquish(commanded.setpoint, OURS)
+        await asyncio.sleep(commanded.settle_s)
+        held = await driver.read_back(commanded.setpoint, OURS)
     assert setpoint.value == 22.5
     assert (held.present, held.slot) == (22.5, None)
 
 
-async def test_relinquishing_what_is_not_held_is_no_error(subject: Subject) -> None:
-    async with subject.make() as driver:
-        await asyncio.sleep(subject.settle_s)
-        await driver.relinquish(subject.setpoint, OURS)
+async def test_relinquishing_what_is_not_held_is_no_error(commanded: Subject) -> None:
+    async with commanded.make() as driver:
+        await asyncio.sleep(commanded.settle_s)
+        await driver.relinquish(commanded.setpoint, OURS)
 
 
-async def test_an_operator_beats_ours_and_is_seen(subject: Subject) -> None:
-    setpoint = subject.field[key(subject.setpoint.id)]
-    async with subject.make() as driver:
-        await asyncio.sleep(subject.settle_s)
+async def test_an_operator_beats_ours_and_is_seen(commanded: Subject) -> None:
+    setpoint = commanded.field[key(commanded.setpoint.id)]
+    async with commanded.make() as driver:
+        await asyncio.sleep(commanded.settle_s)
         setpoint.write(22.5, 8)
-        await driver.write(subject.setpoint, 21.5, OURS)  # acknowledged, without effect
-        await asyncio.sleep(subject.settle_s)
-        held = await driver.read_back(subject.setpoint, OURS)
+        await driver.write(commanded.setpoint, 21.5, OURS)  # acknowledged, without effect
+        await asyncio.sleep(commanded.settle_s)
+        held = await driver.read_back(commanded.setpoint, OURS)
     assert setpoint.value == 22.5
     assert held.present == 22.5
-    if subject.slots:
+    if commanded.slots:
         assert (held.slot, held.holder) == (21.5, 8)
 
 
-async def test_a_refused_write_is_rejected(subject: Subject) -> None:
-    async with subject.make() as driver:
-        await asyncio.sleep(subject.settle_s)
-        before = subject.field[key(subject.refused.id)].value
+async def test_a_refused_write_is_rejected(commanded: Subject) -> None:
+    async with commanded.make() as driver:
+        await asyncio.sleep(commanded.settle_s)
+        before = commanded.field[key(commanded.refused.id)].value
         with pytest.raises(Rejected, match=r"\S"):
-            await driver.write(subject.refused, 21.5, OURS)
-        assert subject.field[key(subject.refused.id)].value == before
+            await driver.write(commanded.refused, 21.5, OURS)
+        assert commanded.field[key(commanded.refused.id)].value == before
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-async def test_what_is_no_number_is_never_written(subject: Subject, value: float) -> None:
-    setpoint = subject.field[key(subject.setpoint.id)]
-    async with subject.make() as driver:
-        await asyncio.sleep(subject.settle_s)
+async def test_what_is_no_number_is_never_written(commanded: Subject, value: float) -> None:
+    setpoint = commanded.field[key(commanded.setpoint.id)]
+    async with commanded.make() as driver:
+        await asyncio.sleep(commanded.settle_s)
         before = setpoint.value
         with pytest.raises(Rejected):
-            await driver.write(subject.setpoint, value, OURS)
+            await driver.write(commanded.setpoint, value, OURS)
         assert setpoint.value == before
 
 
 @pytest.mark.parametrize("slot", [0, 1, 8, 17])
-async def test_the_slots_of_people_are_out_of_reach(subject: Subject, slot: int) -> None:
-    if not subject.slots:
+async def test_the_slots_of_people_are_out_of_reach(commanded: Subject, slot: int) -> None:
+    if not commanded.slots:
         return
-    setpoint = subject.field[key(subject.setpoint.id)]
+    setpoint = commanded.field[key(commanded.setpoint.id)]
     before = list(setpoint.array)
-    async with subject.make() as driver:
+    async with commanded.make() as driver:
         with pytest.raises(ValueError, match="not ours"):
-            await driver.write(subject.setpoint, 21.5, Priority(slot))
+            await driver.write(commanded.setpoint, 21.5, Priority(slot))
         with pytest.raises(ValueError, match="not ours"):
-            await driver.relinquish(subject.setpoint, Priority(slot))
+            await driver.relinquish(commanded.setpoint, Priority(slot))
     assert setpoint.array == before
 
 

@@ -1,0 +1,101 @@
+"""A feed as a read-only device: its points are what the source knows. Grade of every feed: silver."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from typing import Annotated, Any, ClassVar, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator
+
+from config.base import Frozen
+from config.site import Point
+from drivers.base import Can, Driver, Here, NotReachable, Reading
+from drivers.clock import Clock
+from drivers.feeds.feed import Feed, Source
+from drivers.feeds.memory import Keeper
+from drivers.forecast import PointForecast
+from drivers.registry import Shared
+
+
+def _web_address(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound:
+        raise ValueError(f"{text!r} is not the address of a service; write one such as https://api.example.org")
+    return text
+
+
+Address = Annotated[str, AfterValidator(_web_address)]
+
+
+class FeedOptions(Frozen):
+    """What every feed on the web has in common."""
+
+    proxy: Address | None = None  # None = straight; the environment's proxies are not looked at
+
+
+class FeedDriver(Driver):
+    """A feed. It goes on with what was said last while the source is silent, for six hours; then it is lost."""
+
+    can = Can.READ | Can.FORECAST
+    NAME: ClassVar[str]  # in the log and of the file that is kept
+    ADDRESSES: ClassVar[tuple[str, ...]]
+
+    def __init__(self, points: Sequence[Point], *, options: Any, clock: Clock, shared: Shared) -> None:
+        super().__init__(points)
+        self._options, self._clock, self._shared = options, clock, shared
+        self._feed: Feed | None = None  # None = never opened
+
+    @classmethod
+    def check_address(cls, address: str) -> None:
+        if address not in cls.ADDRESSES:
+            raise ValueError(f"this feed knows no {address!r}; write {' or '.join(map(repr, cls.ADDRESSES))}")
+
+    @classmethod
+    @abstractmethod
+    def source(cls, options: Any, here: Here, clock: Clock) -> Source:
+        """What the options mean at this site; raises ValueError with the cure in its text."""
+
+    async def __aenter__(self) -> Self:
+        settings = self._options.model_dump_json()
+        key = ("feed", self.NAME, settings)
+        self._feed = await self._shared.get(key, lambda stack: self._open(stack, settings))
+        await self._feed.renew()
+        self._check()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        """Nothing of our own to close: the feed goes on beside its drivers."""
+
+    async def _open(self, stack: AsyncExitStack, settings: str) -> Feed:
+        try:
+            source = self.source(self._options, self._shared.here, self._clock)
+        except (ValueError, OSError) as error:
+            raise NotReachable(str(error)) from error
+        stack.push_async_callback(source.close)
+        place = f"{settings} {self._shared.here.location}"
+        keeper = Keeper(self._shared.here.keep if source.kept else None, self.NAME, place)
+        return Feed(self.NAME, source, keeper, settings=place, clock=self._clock)
+
+    async def read(self, points: Sequence[Point]) -> list[Reading]:
+        if self._feed is not None:
+            await self._feed.renew()
+        feed = self._check()
+        return [feed.reading(point) for point in points]
+
+    def forecasts(self) -> list[PointForecast]:
+        if self._feed is None:
+            return []
+        found = [self._feed.forecast(point) for point in self.points.values()]
+        return [forecast for forecast in found if forecast is not None]
+
+    def _check(self) -> Feed:
+        if self._feed is None:
+            raise NotReachable("not open")
+        if self._feed.is_lost():
+            raise NotReachable(self._feed.error or "it has said nothing yet")
+        return self._feed
