@@ -26,6 +26,7 @@ from controller.learned import MODEL_FILE, load
 from controller.naming import Names
 from controller.outlook import LocalOutlook
 from controller.planner import Solver
+from controller.pulse import first_beat
 from controller.service import Service, Settings, running
 from controller.serving import Door, Handed, give_back, open_door, say_handed, serving, told_to_stop
 from controller.store.base import StoreError
@@ -139,6 +140,7 @@ async def _serve(
             solver=solver,
             learned=load(directory / MODEL_FILE, site),
             learn_at=apart,
+            first_beat=first_beat(directory),
         )
         with told_to_stop() as told:
             async with serving(

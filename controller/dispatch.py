@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from config.roles import Role
-from config.site import Site
+from config.site import Mode, Site
 from controller import record
 from controller.aims import Aims
 from controller.arbiter import Request, Source
@@ -59,6 +59,7 @@ class Dispatch:
         commands: Hub[Command],
         ladder: Ladder | None = None,
         healthy: Callable[[], bool] = lambda: True,
+        first_beat: int = 0,
     ) -> None:
         self._site, self._leases, self._audit, self._clock = site, leases, audit, clock
         self._outcomes, self._state, self._events, self._ladder = outcomes, state, events, ladder
@@ -71,6 +72,9 @@ class Dispatch:
             for point in device.points
             if point.writable
         }
+        alone = asyncio.Event()
+        if site.control.mode is not Mode.CONTROL or not site.by_role(Role.HEARTBEAT):
+            alone.set()  # nothing is written, or there is no heartbeat to tell
         self._aims = Aims(site, self._holdings, state, occupied)
         desk = Desk(
             leases=leases,
@@ -84,6 +88,7 @@ class Dispatch:
             settled=self._settled,
             fenced=self._fenced,
             store_failed=self._on_store_failure,
+            alone=alone,
         )
         self._lines = {
             device.id: Line(
@@ -104,6 +109,9 @@ class Dispatch:
             healthy=healthy,
             fenced=self._fenced,
             store_failed=self._on_store_failure,
+            alone=alone,
+            rival=self._on_rival,
+            begin=first_beat,
         )
 
     # --- requests --------------------------------------------------------------------------------------------
@@ -357,6 +365,11 @@ class Dispatch:
                 holding.lease = None
             for line in self._lines.values():
                 line.forget()
+
+    def _on_rival(self, point: str | None) -> None:
+        if self._ladder is not None:
+            text = f"another supervisor controls this building: {point} counts without us"
+            self._ladder.report(Trouble.SECOND_SUPERVISOR, present=point is not None, text=text)
 
     def _on_store_failure(self, error: StoreError) -> None:
         if not self._store_failed:

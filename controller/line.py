@@ -53,6 +53,7 @@ class Line:
             epoch = self._desk.leases.epoch
             try:
                 if not self.known:
+                    await self._desk.alone.wait()
                     await self.link.wait_up()
                     await self._contact()
                 self._wake.clear()

@@ -76,6 +76,7 @@ class Settings:
     solver: Solver
     learned: Learned
     optimise: bool = True  # False = the rule schedule alone
+    first_beat: int = 0  # where the heartbeat begins to count; no two supervisors of a building should agree
     learn_nightly: bool = True
     learn_at: Place = here  # where that is computed
     history: History | None = None  # None = what the store knows
@@ -171,6 +172,7 @@ def _assemble(
         events=hubs.devices,
         commands=hubs.commands,
         ladder=ladder,
+        first_beat=settings.first_beat,
     )
     gatherer = Gatherer(
         site,

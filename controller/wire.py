@@ -63,6 +63,7 @@ class Desk:
     settled: Callable[[Collection[Holding]], None]  # told when a line has learned something
     fenced: Callable[[int], Awaitable[None]]  # told the epoch that was overruled
     store_failed: Callable[[StoreError], None]
+    alone: asyncio.Event  # set once no other supervisor is thought to be at work
 
 
 class Wire:
