@@ -113,7 +113,7 @@ def test_times_that_nobody_can_read_are_refused(written: str) -> None:
     ],
 )
 def test_a_secret_in_the_file_is_refused_and_never_repeated(options: str, path: str) -> None:
-    findings = draft_of(changed("password_file: mqtt_password.txt", options)).findings
+    findings = draft_of(changed("password_file: mqtt_password.txt, tls: {}", options)).findings
     assert [found.path for found in findings] == [f"devices[1].options.{path}"]
     assert "hunter2" not in "".join(map(str, findings))
 

@@ -63,6 +63,7 @@ class Broker(Frozen):
     tls: Tls | None = None  # None = not encrypted
     keepalive: Annotated[int, Field(ge=10, le=3600)] = 60  # s; a dead broker is noticed within 1.5 times this
     will: Will | None = None
+    insecure: bool = False  # needed to send a password to another machine where everybody on the way can read it
     allow_anonymous: bool = False  # needed to go without credentials to a broker on another machine
 
     @model_validator(mode="after")
@@ -71,6 +72,12 @@ class Broker(Frozen):
             raise ValueError("give password_file or password_env, not both")
         if (self.password_file or self.password_env) and self.username is None:
             raise ValueError("a password needs a username")
+        secret = self.password_file or self.password_env
+        if secret and self.tls is None and not (self.insecure or _loopback(self.host)):
+            raise ValueError(
+                f"the password for {self.host} would cross the network unencrypted; add tls: {{}} (ca_file: where the"
+                " broker's certificate is your own), or write insecure: true if you mean it"
+            )
         certified = self.tls is not None and self.tls.cert_file is not None
         if not (self.username or certified or self.allow_anonymous or _loopback(self.host)):
             raise ValueError(
