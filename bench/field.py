@@ -1,4 +1,4 @@
-"""The town hall's field as a process of its own, in real time: `python -m bench.field SITE [--broker]`.
+"""The town hall's field as a process of its own, in real time: `python -m bench.field SITE [--broker] [--real]`.
 
 Says `ready`, then one JSON line for each value of a supervisor that arrives at a BACnet device, with the moment
 by the machine's monotonic clock, which all processes share. Takes `forget DEVICE` on its standard input, upon which
@@ -51,9 +51,10 @@ def broker_of(site: Site) -> tuple[str, int]:
     return str(options["host"]), int(options["port"])
 
 
-async def serve(site: Site, *, with_broker: bool) -> None:
-    """Be the field until standard input is closed."""
+async def serve(site: Site, *, with_broker: bool, real: bool) -> None:
+    """Be the field until standard input is closed; if `real`, meters send the machine's time."""
     building, clock = building_before(site), clock_of(site)
+    stamps = Clock.real() if real else clock
     host, port = broker_of(site)
     for device in building.field.of("bacnet"):
         for obj in device.objects.values():
@@ -62,7 +63,9 @@ async def serve(site: Site, *, with_broker: bool) -> None:
         if with_broker:
             await stack.enter_async_context(Broker(host, port))
         await stack.enter_async_context(serve_bacnet(building.field, clock=clock))
-        await stack.enter_async_context(serve_mqtt(building.field, site.devices, clock=clock, host=host, port=port))
+        await stack.enter_async_context(
+            serve_mqtt(building.field, site.devices, clock=clock, stamps=stamps, host=host, port=port)
+        )
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         living = tasks.create_task(building.run(clock), name="building")
         print("ready", flush=True)
@@ -122,14 +125,15 @@ class FieldProcess:
 
 
 @asynccontextmanager
-async def field_process(site_file: Path) -> AsyncIterator[FieldProcess]:
-    """Start the field of a site file, and end it."""
+async def field_process(site_file: Path, *, real: bool = False) -> AsyncIterator[FieldProcess]:
+    """Start the field of a site file, and end it; `real` if the service goes by the machine's clock."""
     site, program = load_site(site_file), mosquitto()
     async with AsyncExitStack() as stack:
         if program is not None:
             await stack.enter_async_context(_mosquitto(program, broker_of(site)[1]))
+        switches = [*([] if program else ["--broker"]), *(["--real"] if real else [])]
         field = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "bench.field", str(site_file), *([] if program else ["--broker"]),
+            sys.executable, "-m", "bench.field", str(site_file), *switches,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
         try:
@@ -171,6 +175,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="bench.field")
     parser.add_argument("site", type=Path)
     parser.add_argument("--broker", action="store_true", help="with a broker of its own")
+    parser.add_argument("--real", action="store_true", help="meters send the machine's time")
     args = parser.parse_args()
     with suppress(KeyboardInterrupt):
-        asyncio.run(serve(load_site(args.site), with_broker=args.broker))
+        asyncio.run(serve(load_site(args.site), with_broker=args.broker, real=args.real))

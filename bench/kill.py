@@ -186,7 +186,7 @@ async def measure(times: int) -> None:
     with TemporaryDirectory(prefix="plenum-") as folder:
         site_file = site_copy(Path(folder))
         try:
-            async with field_process(site_file) as world:
+            async with field_process(site_file, real=True) as world:
                 toll = await kill_often(site_file, world, times=times)
         except (RuntimeError, TimeoutError, ExceptionGroup):
             print((Path(folder) / "service.log").read_text(encoding="utf-8")[-4000:], file=sys.stderr)

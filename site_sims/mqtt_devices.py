@@ -53,8 +53,8 @@ class _Topic:
         self.commandable = self.commandable or obj.commandable
         self.is_telemetry = self.name.endswith("/state") and not self.commandable
 
-    def payload(self, clock: Clock) -> str:
-        document: dict[str, Any] = {"time": clock.now().isoformat()} if self.is_telemetry else {}
+    def payload(self, stamps: Clock) -> str:
+        document: dict[str, Any] = {"time": stamps.now().isoformat()} if self.is_telemetry else {}
         for obj, path in self.objects:
             if not path:
                 return json.dumps(_number(obj.value))
@@ -96,8 +96,10 @@ def _number(value: float) -> float | None:
 class MqttDevice:
     """One device at the broker: `run()` keeps it there until cancelled, through every restart of the broker."""
 
-    def __init__(self, device: FieldDevice, points: Sequence[Point], *, host: str, port: int, clock: Clock) -> None:
-        self._device, self._host, self._port, self._clock = device, host, port, clock
+    def __init__(
+        self, device: FieldDevice, points: Sequence[Point], *, host: str, port: int, clock: Clock, stamps: Clock
+    ) -> None:
+        self._device, self._host, self._port, self._clock, self._stamps = device, host, port, clock, stamps
         self._topics: dict[str, _Topic] = {}
         self._topic_of: dict[str, str] = {}  # by object key
         for point in points:
@@ -175,7 +177,7 @@ class MqttDevice:
         while self._due and not self._lost:
             name = next(iter(self._due))
             qos, topic = self._due.pop(name), self._topics[name]
-            await client.send(name, topic.payload(self._clock), qos=qos, retain=not topic.is_telemetry)
+            await client.send(name, topic.payload(self._stamps), qos=qos, retain=not topic.is_telemetry)
 
     async def _wait(self) -> None:
         """Return when something changed, or with the next minute."""
@@ -217,11 +219,22 @@ class MqttDevice:
 
 @asynccontextmanager
 async def serve_mqtt(
-    field: Field, described: Iterable[Device], *, clock: Clock, host: str = HOST, port: int = PORT
+    field: Field,
+    described: Iterable[Device],
+    *,
+    clock: Clock,
+    stamps: Clock | None = None,
+    host: str = HOST,
+    port: int = PORT,
 ) -> AsyncIterator[dict[str, MqttDevice]]:
-    """Keep those of a site's devices that speak MQTT, by id, at the broker, which may come and go meanwhile."""
+    """Keep those of a site's devices that speak MQTT, by id, at the broker, which may come and go meanwhile.
+
+    Their own clocks show the time of `stamps` (None = of `clock`).
+    """
     devices = {
-        device.id: MqttDevice(field.devices[device.id], device.points, host=host, port=port, clock=clock)
+        device.id: MqttDevice(
+            field.devices[device.id], device.points, host=host, port=port, clock=clock, stamps=stamps or clock
+        )
         for device in described
         if device.driver == "mqtt"
     }

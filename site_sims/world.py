@@ -165,13 +165,16 @@ class World:
 
 
 @asynccontextmanager
-async def world(building: SimulatedBuilding, clock: Clock) -> AsyncIterator[World]:
-    """Let the building live on its wires for the length of the block. Raises OSError if a port is taken."""
+async def world(building: SimulatedBuilding, clock: Clock, *, stamps: Clock | None = None) -> AsyncIterator[World]:
+    """Let the building live on its wires for the length of the block. Raises OSError if a port is taken.
+
+    Meters that send their own time send that of `stamps` (None = of `clock`).
+    """
     host, port = broker_address(building.site)
     async with Broker(host, port) as broker, serve_bacnet(building.field, clock=clock):
         devices = building.site.devices
         async with (
-            serve_mqtt(building.field, devices, clock=clock, host=host, port=port),
+            serve_mqtt(building.field, devices, clock=clock, stamps=stamps, host=host, port=port),
             asyncio.TaskGroup() as tasks,
         ):
             living = tasks.create_task(building.run(clock), name="building")
@@ -225,10 +228,10 @@ async def _obey(world_: World) -> None:
         await world_.press(name, state == "on")
 
 
-async def _live(site: Site, *, seed: int, directory: Path) -> None:
+async def _live(site: Site, *, seed: int, directory: Path, real: bool) -> None:
     building = live_before(site, seed=seed).building
     clock = Clock(beginning(site) - timedelta(seconds=asyncio.get_running_loop().time()))
-    async with world(building, clock) as living:
+    async with world(building, clock, stamps=Clock.real() if real else None) as living:
         print("ready", flush=True)
         await _obey(living)
         if living.ours():
@@ -257,11 +260,12 @@ def main() -> int:
     parser.add_argument("site", type=Path)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--data", type=Path, required=True, help="data directory of the demonstration")
+    parser.add_argument("--real", action="store_true", help="meters send the machine's time, as `plenum run` goes by")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s building %(message)s", datefmt="%H:%M:%S")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is for the controller, which needs us still
     try:
-        asyncio.run(_live(load_site(args.site), seed=args.seed, directory=args.data))
+        asyncio.run(_live(load_site(args.site), seed=args.seed, directory=args.data, real=args.real))
     except TimeoutError:
         log.error("nobody handed the points back")  # noqa: TRY400  a finding, not a failure of ours
         return 1

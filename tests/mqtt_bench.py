@@ -56,11 +56,11 @@ class Bench:
 
 
 @asynccontextmanager
-async def mqtt_bench(clock: Clock, **options: Any) -> AsyncIterator[Bench]:
+async def mqtt_bench(clock: Clock, *, stamps: Clock | None = None, **options: Any) -> AsyncIterator[Bench]:
     site = townhall(**options)
     field = build_field(site)
     async with AsyncExitStack() as stack:
         broker = await stack.enter_async_context(Broker(port=PORT))
-        served = await stack.enter_async_context(serve_mqtt(field, site.devices, clock=clock, port=PORT))
+        served = await stack.enter_async_context(serve_mqtt(field, site.devices, clock=clock, stamps=stamps, port=PORT))
         shared = await stack.enter_async_context(Shared())
         yield Bench(site, field, broker, clock, shared, served)

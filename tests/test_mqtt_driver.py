@@ -79,6 +79,19 @@ async def test_what_a_device_publishes_is_yielded_in_the_same_instant(bench: Ben
         assert heard[0].flags is Flags.PUSHED
 
 
+async def test_a_meters_values_bear_the_time_of_the_meter(clock: Clock) -> None:
+    late = timedelta(seconds=40)
+    async with (
+        mqtt_bench(clock, stamps=Clock(clock.epoch - late)) as bench,
+        bench.driver("meters") as driver,
+        listening(driver) as heard,
+    ):
+        await asyncio.sleep(61)
+    arrived = [reading for reading in heard if reading.point != "townhall.grid.demand_limit"]  # it tells no time
+    assert len(arrived) == 10
+    assert {(reading.time, reading.quality) for reading in arrived} == {(arrived[0].received - late, Quality.GOOD)}
+
+
 async def test_retained_states_are_known_as_soon_as_the_device_is_open(bench: Bench) -> None:
     async with bench.driver("occupancy") as driver:
         readings = await driver.read(bench.device("occupancy").points)

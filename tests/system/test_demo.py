@@ -156,7 +156,7 @@ def test_the_service_plans_controls_and_hands_back(tmp_path: Path) -> None:
     site = shifted_site(tmp_path, 700)
     demo = tmp_path / "demo"
     demo.mkdir()
-    with _process("site_sims.world", str(site), "--data", str(demo), stdin=subprocess.PIPE) as building:
+    with _process("site_sims.world", str(site), "--data", str(demo), "--real", stdin=subprocess.PIPE) as building:
         _until(building, "ready")
         with _process("controller", "plan", str(site), "--listen", "20", "--json") as planning:
             out, _ = planning.communicate(timeout=120)
