@@ -77,6 +77,7 @@ class Gatherer:
         outdoor = self.outlook.outdoor_degc(start, STEP, n)
         solar = self.outlook.solar_kw_m2(start, STEP, n)
         intensity = self.outlook.intensity_g_per_kwh(start, STEP, n)
+        price = self.prices.expected(start, STEP, n)
         degc = self._corrected(outdoor.values, self._value(Role.OUTDOOR_TEMPERATURE, None, now))
         zones, missing = self._zones(now, start, degc, held)
         problem = Problem(
@@ -92,7 +93,7 @@ class Gatherer:
             solar_kw_m2=_tuple(solar.values),
             base_load_kw=_tuple(self._estimator.base_load_kw(start, n)),
             pv_kw=_tuple(self._pv_kw(solar.values)),
-            import_price=_tuple(self.prices.electricity(start, STEP, n)),
+            import_price=_tuple(price.values),
             export_price=_tuple(self.prices.export(start, STEP, n)),
             gas_price=_tuple(self.prices.gas(start, STEP, n)),
             intensity_g_per_kwh=_tuple(intensity.values),
@@ -100,7 +101,7 @@ class Gatherer:
             carbon_price_per_kg=self._site.carbon.price_per_kg,
             import_cap_kw=self._watch.limit_kw,
         )
-        named = (("weather", outdoor), ("solar", solar), ("carbon", intensity))
+        named = (("weather", outdoor), ("solar", solar), ("carbon", intensity), ("price", price))
         stale = tuple(f"{name} from {item.source}" for name, item in named if item.is_stale(now))
         return Gathered(problem=problem, stale=stale, missing=missing)
 

@@ -1,13 +1,14 @@
 """What is expected: weather, carbon intensity and prices on the planner's grid, each with its making time."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from config.intensity import Basis
 from config.roles import Role
 from config.site import Fuel, Site
 from config.tariff import export_series, price_series
@@ -16,9 +17,9 @@ from controller.events import Cause, Trigger
 from controller.history import STEP, History
 from controller.hub import Hub
 from drivers.clock import Clock
+from drivers.forecast import FRESH
 
 Values = NDArray[np.float64]
-FRESH = timedelta(hours=6)
 TYPICAL_G_PER_KWH = 150.0  # used only when no intensity at all is configured; every plan then says so
 
 
@@ -29,6 +30,8 @@ class Expected:
     values: Values
     made_at: datetime
     source: str
+    basis: Basis | None = None  # what grams count; None = no intensity, or not stated
+    errors: Values | None = None  # mean absolute error to expect of each step; None = never measured
 
     def is_stale(self, now: datetime) -> bool:
         return now - self.made_at > FRESH
@@ -83,17 +86,25 @@ class LocalOutlook:
         if self._intensity is None or values is None:
             flat = np.full(steps, TYPICAL_G_PER_KWH)
             return Expected(values=flat, made_at=datetime.min.replace(tzinfo=UTC), source="none")
-        return Expected(values=values, made_at=start, source=self._intensity.source)
+        return Expected(values=values, made_at=start, source=self._intensity.source, basis=self._intensity.basis)
 
     def issued(self) -> Mapping[Cause, datetime]:
         return {}
 
 
+class PriceFeed(Protocol):
+    """Half-hourly import prices from outside."""
+
+    def import_price(self, start: datetime, step: timedelta, steps: int) -> Expected | None:
+        """Currency per kWh, NaN where no price is known; None if the site has no such feed."""
+        ...
+
+
 class Prices:
     """Import, export and gas prices: the site file's tariffs, or a newer series put in their place."""
 
-    def __init__(self, site: Site, *, clock: Clock, triggers: Hub[Trigger]) -> None:
-        self._clock, self._triggers = clock, triggers
+    def __init__(self, site: Site, *, clock: Clock, triggers: Hub[Trigger], feed: PriceFeed | None = None) -> None:
+        self._clock, self._triggers, self._feed = clock, triggers, feed
         self._tariffs = {tariff.fuel: tariff for tariff in site.tariffs}
         self._timezone = site.timezone
         self._changes: list[tuple[datetime, datetime, float]] = []
@@ -105,12 +116,23 @@ class Prices:
         self._triggers.publish(Trigger(cause=Cause.PRICE, text=text, time=self._clock.now()))
 
     def electricity(self, start: datetime, step: timedelta, steps: int) -> Values:
-        values = self._series(Fuel.ELECTRICITY, start, step, steps)
+        """Import price in currency per kWh."""
+        return self.expected(start, step, steps).values
+
+    def expected(self, start: datetime, step: timedelta, steps: int) -> Expected:
+        """Import price with its source: a feed's, and where that knows none the site file's tariff."""
+        values, told = self._series(Fuel.ELECTRICITY, start, step, steps), None
+        if self._feed is not None:
+            told = self._feed.import_price(start, step, steps)
+        if told is not None:
+            values = np.where(np.isnan(told.values), values, told.values)
         for begin, end, rate in self._changes:
             for n in range(steps):
                 if begin <= start + n * step < end:
                     values[n] = rate
-        return values
+        if told is None:
+            return Expected(values=values, made_at=start, source="the site file's tariff")
+        return replace(told, values=values)
 
     def export(self, start: datetime, step: timedelta, steps: int) -> Values:
         tariff = self._tariffs.get(Fuel.ELECTRICITY)

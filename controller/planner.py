@@ -157,7 +157,7 @@ class Planner:
     def _news(self, trigger: Trigger) -> Trigger:
         """The trigger, or the new forecast that came with a regular plan."""
         issued = self._gatherer.outlook.issued()
-        new = [cause for cause, when in issued.items() if self.issued.get(cause, when) != when]
+        new = [cause for cause, when in issued.items() if self.issued.get(cause) != when]
         self.issued = issued
         if trigger.cause is not Cause.SCHEDULE or not new:
             return trigger

@@ -23,6 +23,7 @@ from controller.devices import Ends, serving_devices
 from controller.dispatch import Dispatch
 from controller.estimate import Estimator
 from controller.events import Trigger, Watch
+from controller.feeds import FeedOutlook, Feeds
 from controller.gather import Gatherer
 from controller.history import History
 from controller.hub import Hub
@@ -97,6 +98,7 @@ class Service:
     leases: Leases
     audit: Audit
     links: dict[str, Link]
+    feeds: Feeds
     dispatch: Dispatch
     ladder: Ladder
     watch: Watch
@@ -157,8 +159,9 @@ def _assemble(
     speaks_on_change = [p.id for p in points if p.max_age > timedelta(minutes=15)]
     history = settings.history or History([p.id for p in points], held=speaks_on_change)
     estimator = Estimator(site, history, occupancy)
-    watch, prices = Watch(site, occupancy), Prices(site, clock=clock, triggers=hubs.triggers)
     links = {device.id: Link(device) for device in site.devices}
+    feeds = Feeds(site, links)
+    watch, prices = Watch(site, occupancy), Prices(site, clock=clock, triggers=hubs.triggers, feed=feeds)
     ladder = Ladder(clock, changes=hubs.levels)
     dispatch = Dispatch(
         site,
@@ -179,7 +182,7 @@ def _assemble(
         state=state,
         estimator=estimator,
         occupancy=occupancy,
-        outlook=settings.outlook(site, history),
+        outlook=FeedOutlook(feeds, settings.outlook(site, history), history),
         prices=prices,
         watch=watch,
         learned=settings.learned,
@@ -208,6 +211,7 @@ def _assemble(
         leases=leases,
         audit=audit,
         links=links,
+        feeds=feeds,
         dispatch=dispatch,
         ladder=ladder,
         watch=watch,
@@ -299,7 +303,7 @@ async def _follow_forecasts(service: Service) -> None:
     while True:
         await asyncio.sleep(LOOK_FOR_FORECASTS_S)
         issued, known = service.gatherer.outlook.issued(), service.planner.issued
-        for cause in (cause for cause, when in issued.items() if cause in known and known[cause] != when):
+        for cause in (cause for cause, when in issued.items() if known.get(cause) != when):
             text = f"new forecast of {cause}"
             service.hubs.triggers.publish(Trigger(cause=cause, text=text, time=service.clock.now()))
 

@@ -12,6 +12,7 @@ from config.site import Device, Point
 from controller.hub import Hub
 from drivers.base import Can, Driver, DriverError, Flags, NotReachable, Priority, Quality, ReadBack, Reading
 from drivers.clock import Clock
+from drivers.forecast import PointForecast
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +96,7 @@ class Link:
         self.latency = timedelta(0)  # of the last successful poll
         self.last_seen: datetime | None = None  # last successful poll; None = never
         self.error = "not opened yet"  # why it is down
+        self.forecasts: tuple[PointForecast, ...] = ()  # of a feed: the newest it knew, up or down
         self._driver: Driver | None = None
         self._up = asyncio.Event()
         self._turn = _Turn()
@@ -150,10 +152,16 @@ class Link:
             begun = clock.now()
             found = list(await self._ready().read(self.device.points))
             self.last_seen = clock.now()
+            self.hear(self._ready())
         self.polls += 1
         self.latency = self.last_seen - begun
         self._up.set()
         return found
+
+    def hear(self, driver: Driver) -> None:
+        """Take over what a feed expects; with nothing new the old holds. For the supervisor."""
+        if Can.FORECAST in driver.can:
+            self.forecasts = tuple(driver.forecasts()) or self.forecasts
 
     def lost(self, error: DriverError) -> None:
         """Take note that the device is down. For the supervisor."""
@@ -224,6 +232,7 @@ async def run_device(
                 error = await _until_lost(device.id, work)
         except* DriverError as group:
             error = _first(group)
+        link.hear(driver)  # it may know something although its source cannot be reached
         link.lost(error)
         voice.down(error)
         if link.polls > polls:

@@ -2,15 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Self
 
 import pytest
 
+from config.site import Point
 from controller.hub import Buffer, Hub
 from controller.supervisor import DeviceEvent, Link, _Turn, next_tick, run_device
-from drivers.base import Can, Flags, NotReachable, Quality, Reading, priority
+from drivers.base import Can, Driver, Flags, NotReachable, Quality, Reading, priority
 from drivers.clock import Clock
 from tests.controlled import FieldDriver, field_of, small_site
 
@@ -291,3 +293,39 @@ async def test_a_dead_device_costs_its_neighbour_nothing(bench: Bench) -> None:
         await asyncio.sleep(3600)
         assert len(other.heard.take()) == 2 * 61
         assert len(bench.told.take()) == 1
+
+
+async def test_what_a_feed_expects_is_there_even_if_it_cannot_be_opened_and_stays_when_it_is_lost(clock: Clock) -> None:
+    class Feed(Driver):
+        """Knows the future from a file; its source comes and goes."""
+
+        can = Can.READ | Can.FORECAST
+        there = False
+        known: tuple[str, ...] = ("kept",)
+
+        async def __aenter__(self) -> Self:
+            if not Feed.there:
+                raise NotReachable("silent")
+            return self
+
+        async def __aexit__(self, *exc: object) -> None: ...
+
+        async def read(self, points: Sequence[Point]) -> list[Reading]:
+            if not Feed.there:
+                raise NotReachable("silent")
+            return [Reading(point=p.id, time=clock.now(), received=clock.now(), value=1.0) for p in points]
+
+        def forecasts(self) -> tuple[str, ...]:
+            return Feed.known
+
+    link = Link(DEVICE)
+    seen = []
+    async with asyncio.TaskGroup() as tasks:
+        feeding = run_device(DEVICE, lambda: Feed(DEVICE.points), Hub(), events=Hub(), clock=clock, link=link)
+        running = tasks.create_task(feeding)
+        for there, known in ((False, ("kept",)), (True, ("new",)), (True, ("newer",)), (False, ())):
+            Feed.there, Feed.known = there, known
+            await asyncio.sleep(200)
+            seen.append((link.up, link.forecasts))
+        running.cancel()
+    assert seen == [(False, ("kept",)), (True, ("new",)), (True, ("newer",)), (False, ("newer",))]

@@ -70,8 +70,16 @@ class Accounts:
             half_hours=half_hours,
             days=(*days, (today, energy)),
             ledgers=self.ledgers,
-            sources=tuple(part for name in (self.ledgers.grid, self.ledgers.annual) for part in name.split(" + ")),
+            sources=(*self._ledger_sources(), *self._feed_sources()),
         )
+
+    def _ledger_sources(self) -> list[str]:
+        return [part for name in (self.ledgers.grid, self.ledgers.annual) for part in name.split(" + ")]
+
+    def _feed_sources(self) -> list[str]:
+        """Whose forecasts the plans rest on, as their licences ask."""
+        lines = [f"Forecasts: {origin.attribution}" for origin in self._service.feeds.origins()]
+        return list(dict.fromkeys(lines))
 
     def _bounds(self, now: datetime) -> tuple[int, int]:
         zone = self._service.site.timezone

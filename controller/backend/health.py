@@ -6,6 +6,7 @@ from controller.ladder import Level
 from controller.naming import Names
 from controller.service import Service
 from controller.web.view import Check
+from drivers.forecast import FRESH
 from optimiser.problem import Plan
 
 LATE = timedelta(minutes=5)  # a plan that is due for longer
@@ -31,6 +32,23 @@ def checks(service: Service, plan: Plan | None, *, readings: int, stopped: bool,
             ok=not down,
             text=f"no answer from {', '.join(down)}" if down else f"all {len(service.links)} answer",
         ),
+        *_feeds(service, names),
         Check(name="Plan", ok=due is None or now <= due + LATE, text=made),
         Check(name="Store", ok=not dropped, text=f"{readings:,} readings since the start, {dropped} dropped"),
     )
+
+
+def _feeds(service: Service, names: Names) -> tuple[Check, ...]:
+    """When each feed's source stood by its word last; nothing without feeds."""
+    heard = {
+        link.device.id: max((forecast.checked_at for forecast in link.forecasts), default=None)
+        for link in service.feeds.links
+    }
+    if not heard:
+        return ()
+    now = service.clock.now()
+    text = ", ".join(
+        f"{name} never heard" if when is None else f"{name} heard at {names.clock(when)}"
+        for name, when in heard.items()
+    )
+    return (Check(name="Feeds", ok=all(w is not None and now - w <= FRESH for w in heard.values()), text=text),)
