@@ -64,7 +64,7 @@ def _timezone_and_days(source: Source) -> Iterator[Finding]:
 def _secrets(source: Source) -> Iterator[Finding]:
     """Secrets stand in files or in the environment, so that a site file can be shown to anybody."""
     for path, value in source.walk():
-        if "options" not in path or not isinstance(value, (str, int, float)) or isinstance(value, bool):
+        if not {"options", "influx"} & set(path) or not isinstance(value, (str, int, float)) or isinstance(value, bool):
             continue
         key = str(next((part for part in reversed(path) if isinstance(part, str)), ""))
         if SECRET.search(key) and not key.endswith(("_file", "_env")):

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, AwareDatetime, Field, model_validator
 
 from config.base import Duration, Frozen, LocalTime, Name, PointId
 from config.hours import Calendar, Hours, Weekday
+from config.influx import Influx
 from config.roles import Role
 from config.units import Unit
 
@@ -263,7 +264,10 @@ class StoreOptions(Frozen):
     path: Path = Path("data")  # a directory, relative to the site file
     keep_days: Annotated[int, Field(ge=7)] = 800  # readings as they came
     keep_half_hours_days: Annotated[int, Field(ge=7)] | None = None  # their aggregates; None = ten years, or keep_days
-    budget_mb: Annotated[int, Field(ge=50)] = 20_000  # of the whole directory; readings make room, commands never
+    budget_mb: Annotated[int, Field(ge=50)] = (
+        20_000  # of the directory without the outbox; readings make room, commands never
+    )
+    influx: Influx | None = None  # None = readings are kept here only
 
     @model_validator(mode="after")
     def _half_hours_last_longer(self) -> Self:

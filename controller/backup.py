@@ -21,6 +21,7 @@ from controller.store.block import unpack
 from controller.store.claim import UNFINISHED, claim
 from controller.store.control import CONTROL, CONTROL_FILE
 from controller.store.database import store_error
+from controller.store.outbox import OUTBOX, OUTBOX_FILE
 from controller.store.readings import READINGS, READINGS_FILE
 
 Told = Callable[[str, float], None]  # what is being done, and how much of it: 0 to 1
@@ -28,7 +29,7 @@ Told = Callable[[str, float], None]  # what is being done, and how much of it: 0
 FORMAT = 1
 MANIFEST = "manifest.json"
 KEPT = ("*.sqlite", "*.json")  # of a data directory; the rest is of the moment
-_VERSIONS = {READINGS_FILE: READINGS.version, CONTROL_FILE: CONTROL.version}
+_VERSIONS = {READINGS_FILE: READINGS.version, CONTROL_FILE: CONTROL.version, OUTBOX_FILE: OUTBOX.version}
 _PAGES = 2_000  # copied between two words to the person who waits
 _CHUNK = 1 << 20
 _LARGEST_MANIFEST = 1_000_000

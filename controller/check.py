@@ -8,6 +8,7 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from config.cures import choice, findings_of, split
+from config.influx import Influx
 from config.load import Draft, draft_of, read_draft
 from config.roles import Role
 from config.site import Carbon, Location, Point, Site
@@ -48,6 +49,7 @@ def _checked(draft: Draft, base: Path) -> tuple[Site | None, list[Finding]]:
     for device, _ in draft.source.items(("devices",)):
         found.update(_device(draft.source, device, here))
     found.update(_files(draft.source, base))
+    found.update(_database_files(draft.source, base))
     findings = sorted(found, key=lambda item: (item.line, item.column, item.path, item.text))
     return (None if findings else draft.site), findings
 
@@ -144,3 +146,14 @@ def _files(source: Source, base: Path) -> Iterator[Finding]:
         yield source.finding(path, f"{name} cannot be read: {err.strerror}", cure)
     except ValueError as err:
         yield source.finding(path, *split(str(err)))
+
+
+def _database_files(source: Source, base: Path) -> Iterator[Finding]:
+    try:
+        options = Influx.model_validate(source.get(("store", "influx")))
+    except ValidationError:
+        return  # there is none, or it is already among the findings of the site itself
+    for key, name in options.files.items():
+        if not (base / name).is_file():
+            cure = "write its path as seen from the site file, and let only the service's user read it"
+            yield source.finding(("store", "influx", key), f"{name} is not there", cure)

@@ -5,6 +5,7 @@ import json
 import logging
 import sys
 from argparse import Namespace
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -31,6 +32,7 @@ from controller.service import Service, Settings, running
 from controller.serving import Door, Handed, give_back, open_door, say_handed, serving, told_to_stop
 from controller.store.base import StoreError
 from controller.store.claim import Claimed, claim
+from controller.store.forward import Database
 from controller.store.readings import READINGS_FILE
 from controller.store.sqlite import SqliteStore
 from controller.web.encode import plain
@@ -98,7 +100,7 @@ def serve(site: Site, args: Namespace) -> int:
             return WRONG_INPUT
         solver = stack.enter_context(Worker())
         guard = None if args.no_guard else stack.enter_context(GuardProcess(directory, args.site.resolve()))
-        renderer = Renderer()
+        renderer, database = Renderer(), _database(site, args.site.parent)
         try:
             with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
                 handed = runner.run(
@@ -111,6 +113,7 @@ def serve(site: Site, args: Namespace) -> int:
                         solver=solver,
                         guard=guard,
                         renderer=renderer,
+                        database=database,
                     )
                 )
         except StoreError as error:
@@ -118,6 +121,16 @@ def serve(site: Site, args: Namespace) -> int:
             return WRONG_INPUT
     say_handed(handed, site, say)
     return NO if handed.left else DONE
+
+
+def _database(site: Site, base: Path) -> Callable[[Clock], Database] | None:
+    """What makes the site's database. Its libraries take a second to import: not while control would wait for it."""
+    options = site.store.influx
+    if options is None:
+        return None
+    from controller.store.influx import InfluxStore
+
+    return lambda clock: InfluxStore(options, site=site.id, base=base, clock=clock)
 
 
 async def _serve(
@@ -130,6 +143,7 @@ async def _serve(
     solver: Solver,
     guard: GuardProcess | None,
     renderer: Renderer,
+    database: Callable[[Clock], Database] | None,
 ) -> Handed:
     clock = Clock.real()
     async with Shared(here(site, directory, base)) as shared:
@@ -141,6 +155,7 @@ async def _serve(
             learned=load(directory / MODEL_FILE, site),
             learn_at=apart,
             first_beat=first_beat(directory),
+            database=database,
         )
         with told_to_stop() as told:
             async with serving(

@@ -18,7 +18,7 @@ from controller.hub import Hub
 from controller.ladder import Ladder, LevelChange, Trouble
 from controller.outcome import Outcome, Result
 from controller.state import State
-from controller.store.base import AuditEntry, Store, StoreError
+from controller.store.base import AuditEntry, Sink, StoreError
 from controller.supervisor import DeviceEvent
 from drivers.base import Reading
 from drivers.clock import Clock
@@ -113,7 +113,7 @@ async def take_in(
             triggers.publish(*found)
 
 
-async def keep_readings(readings: Hub[Reading], store: Store, ladder: Ladder, *, gather: timedelta = GATHER) -> None:
+async def keep_readings(readings: Hub[Reading], store: Sink, ladder: Ladder, *, gather: timedelta = GATHER) -> None:
     """Write every reading to the store, batch by batch; a store that fails is tried again.
 
     Until cancelled; what has come until then is still written, if the store takes it at once.
@@ -135,7 +135,7 @@ async def keep_readings(readings: Hub[Reading], store: Store, ladder: Ladder, *,
                 log.error("the last %d readings were not stored: %s", len(batch), error)  # noqa: TRY400  no trace wanted
 
 
-async def _keep(batch: Sequence[Reading], store: Store, ladder: Ladder) -> None:
+async def _keep(batch: Sequence[Reading], store: Sink, ladder: Ladder) -> None:
     while True:
         try:
             await store.append(batch)

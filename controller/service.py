@@ -41,6 +41,8 @@ from controller.state import State
 from controller.stopped import stopped_for
 from controller.store.control import control_database
 from controller.store.database import Synchronous
+from controller.store.forward import Database, Forwarder, Forwarding, forwarding
+from controller.store.outbox import Outbox
 from controller.store.sqlite import SqliteStore
 from controller.supervisor import DeviceEvent, Link, run_device
 from drivers.base import Command, Driver, Reading
@@ -83,6 +85,7 @@ class Settings:
     history: History | None = None  # None = what the store knows
     durable: bool = True  # False = a simulation's throw-away files
     gather: timedelta = GATHER  # readings of that long share a commit
+    database: Callable[[Clock], Database] | None = None  # makes what `store.influx` describes; None = send nowhere
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +111,7 @@ class Service:
     estimator: Estimator
     occupancy: Occupancy
     settings: Settings
+    forwarder: Forwarder | None  # None = readings stay here
 
 
 @asynccontextmanager
@@ -120,14 +124,34 @@ async def running(site: Site, settings: Settings, clock: Clock) -> AsyncIterator
     readings: Synchronous = "NORMAL" if settings.durable else "OFF"
     database = control_database(settings.directory, synchronous=control)
     store = SqliteStore(settings.directory, clock=clock, options=site.store, synchronous=readings)
-    async with store, database:
+    async with store, database, _sending(site, settings, clock, synchronous=readings) as forwarder:
         leases = Leases(database, clock=clock)
         await leases.begin()
-        service = _assemble(site, settings, clock, store=store, leases=leases, audit=Audit(database))
+        audit = Audit(database)
+        service = _assemble(site, settings, clock, store=store, leases=leases, audit=audit, forwarder=forwarder)
         if settings.history is None:
             await service.history.load(store, clock.now(), timedelta(days=42))
         async with serving_devices(_devices(service)) as devices, _controlling(service, devices):
             yield service
+
+
+@asynccontextmanager
+async def _sending(
+    site: Site, settings: Settings, clock: Clock, *, synchronous: Synchronous
+) -> AsyncIterator[Forwarder | None]:
+    """Send readings on to the site's database, if it has one, for the length of the block."""
+    if settings.database is None or site.store.influx is None:
+        yield None
+        return
+    outbox = Outbox(
+        settings.directory,
+        site=site.id,
+        clock=clock,
+        budget_bytes=site.store.influx.outbox_mb * 1_000_000,
+        synchronous=synchronous,
+    )
+    async with forwarding(outbox, settings.database(clock), clock) as forwarder:
+        yield forwarder
 
 
 @asynccontextmanager
@@ -151,7 +175,14 @@ async def _controlling(service: Service, devices: Ends) -> AsyncIterator[None]:
 
 
 def _assemble(
-    site: Site, settings: Settings, clock: Clock, *, store: SqliteStore, leases: Leases, audit: Audit
+    site: Site,
+    settings: Settings,
+    clock: Clock,
+    *,
+    store: SqliteStore,
+    leases: Leases,
+    audit: Audit,
+    forwarder: Forwarder | None,
 ) -> Service:
     hubs = Hubs()
     state, occupancy = State(site), Occupancy(site)
@@ -221,6 +252,7 @@ def _assemble(
         estimator=estimator,
         occupancy=occupancy,
         settings=settings,
+        forwarder=forwarder,
     )
 
 
@@ -253,12 +285,10 @@ def _intake(service: Service, tasks: asyncio.TaskGroup) -> list[asyncio.Task[Non
         reflex=reflex,
         clock=clock,
     )
-    return [
-        tasks.create_task(taking, name="intake"),
-        tasks.create_task(
-            keep_readings(hubs.readings, service.store, service.ladder, gather=service.settings.gather), name="store"
-        ),
-    ]
+    forwarder = service.forwarder
+    kept_in = service.store if forwarder is None else Forwarding(service.store, forwarder.outbox)
+    keeping = keep_readings(hubs.readings, kept_in, service.ladder, gather=service.settings.gather)
+    return [tasks.create_task(taking, name="intake"), tasks.create_task(keeping, name="store")]
 
 
 async def _core(service: Service, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:

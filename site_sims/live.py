@@ -15,6 +15,7 @@ from controller.learned import Learned
 from controller.outlook import Expected
 from controller.planner import Solver
 from controller.service import Service, Settings, running
+from controller.store.forward import Database
 from drivers.base import Driver
 from drivers.clock import Clock
 from drivers.registry import Shared, make_driver
@@ -89,6 +90,7 @@ async def controlled(
     wire: bool = False,
     seed: int = 1,
     solver: Solver | None = None,
+    database: Callable[[Clock], Database] | None = None,
 ) -> AsyncIterator[Service]:
     """The building lives and is controlled for the length of the block, in the running loop's time."""
     forecasts = Forecasts(building.weather, seed=seed)
@@ -104,6 +106,7 @@ async def controlled(
             history=history,
             durable=False,
             gather=STORED_EVERY,
+            database=database,
         )
         living = world.create_task(building.run(clock), name="building")
         try:

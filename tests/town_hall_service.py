@@ -1,6 +1,6 @@
 """The town hall under the service with a backend on it, in virtual time, for the tests of what people see and ask."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,6 +12,7 @@ from controller.backend.backend import Actions, ServiceBackend, Setting, backend
 from controller.carbon.intensity import read_intensity
 from controller.learned import load
 from controller.service import Service
+from controller.store.forward import Database
 from drivers.clock import Clock
 from optimiser.worker import InProcess
 from site_sims.building import SimulatedBuilding, key_of
@@ -45,7 +46,11 @@ class Hall:
 
 @asynccontextmanager
 async def town_hall(
-    directory: Path, *, site: Site | None = None, actions: Actions | None = None
+    directory: Path,
+    *,
+    site: Site | None = None,
+    actions: Actions | None = None,
+    database: Callable[[Clock], Database] | None = None,
 ) -> AsyncIterator[Hall]:
     """It begins on Tuesday 7 February 2023, 05:00, after three hours under its own control."""
     site = site or load_site(SITE)
@@ -59,6 +64,7 @@ async def town_hall(
         learned=load(model_file(site), site),
         history=past.history,
         solver=SOLVER,
+        database=database,
     ) as service:
         setting = Setting(intensity=read_intensity(INTENSITY), actions=actions, banner=lambda: "Simulated")
         async with backend(service, setting) as shown:

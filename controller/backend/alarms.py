@@ -9,6 +9,7 @@ from config.site import Device, Point
 from controller import outcome
 from controller.backend.holds import amount
 from controller.backend.parts import Parts, address
+from controller.backend.sending import problems
 from controller.ladder import Level
 from controller.leases import Override
 from controller.naming import Names
@@ -108,6 +109,9 @@ class Alarms:
         yield from self._points(now)
         yield from self._cold(now)
         yield from self._ending(now, overrides)
+        if self._service.forwarder is not None:
+            for name, tone, text, step, since in problems(self._service.forwarder, now):
+                yield _Found(id=name, tone=tone, part="database", text=text, next_step=step, since=since)
         dropped = self._service.hubs.readings.dropped
         if dropped:
             text = f"{dropped} readings were dropped because the store could not keep up"

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from controller.backend.sending import check
 from controller.ladder import Level
 from controller.naming import Names
 from controller.service import Service
@@ -13,7 +14,7 @@ LATE = timedelta(minutes=5)  # a plan that is due for longer
 
 
 def checks(service: Service, plan: Plan | None, *, readings: int, stopped: bool, names: Names) -> tuple[Check, ...]:
-    """Control, devices, plan and store; `plan` is the newest, `readings` those since the start."""
+    """Control, devices, plan, store and database; `plan` is the newest, `readings` those since the start."""
     level, due, now = service.ladder.level, service.planner.next_at, service.clock.now()
     down = [name for name, link in service.links.items() if not link.up]
     made = "none yet"
@@ -35,6 +36,7 @@ def checks(service: Service, plan: Plan | None, *, readings: int, stopped: bool,
         *_feeds(service, names),
         Check(name="Plan", ok=due is None or now <= due + LATE, text=made),
         Check(name="Store", ok=not dropped, text=f"{readings:,} readings since the start, {dropped} dropped"),
+        *(() if service.forwarder is None else (check(service.forwarder),)),
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from controller.backend.sending import metrics
 from controller.service import Service
 from optimiser.problem import Plan
 
@@ -54,3 +55,5 @@ class Measures(Collector):
         leased = [status for status in service.dispatch.status.values() if status.expires is not None]
         yield GaugeMetricFamily("plenum_leases", "Points we hold.", value=len(leased))
         yield CounterMetricFamily("plenum_loop_faults", "Errors the event loop caught.", value=self.faults)
+        if service.forwarder is not None:
+            yield from metrics(service.forwarder, service.clock.now())

@@ -52,21 +52,25 @@ class StoreError(Exception):
     """The disk, or the file on it, refused; the text says what to do. Nothing acknowledged before is lost."""
 
 
-class Store(Protocol):
-    """Readings, durable against kill -9; commands, leases and audit durable against a power cut.
-
-    Every method returns after the data is safe to that degree, or raises StoreError. Methods may be awaited from
-    any task.
-    """
+class Sink(Protocol):
+    """What readings are put into."""
 
     async def append(self, readings: Sequence[Reading]) -> None:
-        """Keep readings, in order; one of the same point and time replaces the older.
+        """Keep readings, in order; one of the same point and time replaces the older. Raises StoreError.
 
         The one door through which readings come in. When it returns they are durable against kill -9 of this process
         and will be seen by every later question; a power cut may take the last seconds with it, and nothing older.
         Readings of days older than the site keeps are left out. A cancelled append may or may not have happened.
         """
         ...
+
+
+class Store(Sink, Protocol):
+    """Readings, durable against kill -9; commands, leases and audit durable against a power cut.
+
+    Every method returns after the data is safe to that degree, or raises StoreError. Methods may be awaited from
+    any task.
+    """
 
     async def window(self, point: str, start: datetime, end: datetime) -> Window:
         """Values of one point in [start, end), as they came; empty arrays if there are none (any more)."""
