@@ -92,6 +92,7 @@ async def test_half_the_pages_are_no_prices_at_all() -> None:
     ("following", "why"),
     [
         ("{here}" + PATH + "?page=2", "round in a circle"),
+        ("https://[::1", "which is no address"),
         ("https://prices.example.org" + PATH + "?page=2", "where we do not go"),
     ],
 )
@@ -255,6 +256,9 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         {**PRODUCT, "tariff": "agile"},
         {**PRODUCT, "url": "api.octopus.energy"},
         {**PRODUCT, "url": "ftp://api.octopus.energy"},
+        {**PRODUCT, "url": "https://api octopus.energy"},
+        {**PRODUCT, "url": "https://[::1"},
+        {**PRODUCT, "url": "https://api.octopus.energy?key=1"},
     ],
 )
 def test_options_that_mean_nothing_are_refused(options: dict[str, Any]) -> None:

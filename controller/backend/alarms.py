@@ -26,6 +26,10 @@ ENDS_SOON = timedelta(minutes=15)
 COLD_K = 1.0
 COLD_FOR = timedelta(minutes=30)
 SHOWN = 3  # names in a group before "and n more"
+_FEED_STEP = (
+    "Nothing at once: plans go on with what it said last, then with what is usual. If it lasts, check the way to the"
+    " internet and whether the service still exists; we ask again by ourselves"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,12 +150,11 @@ class Alarms:
             names = _listed([device.id for device in devices])
             since = max((self._service.links[d.id].last_seen or self._began for d in devices), default=self._began)
             what = "devices do" if len(devices) > 1 else "device does"
-            broker = devices[0].driver == "mqtt"
+            feed = link in self._service.feeds.links
             yield _Found(
-                id=f"down-{where}", tone=Tone.BAD, part=names, since=since,
+                id=f"down-{where}", tone=Tone.WARN if feed else Tone.BAD, part=names, since=since,
                 text=f"{len(devices)} {what} not answer: {names} ({link.error})",
-                next_step=f"Check that the {'broker' if broker else 'device'} at {address(devices[0])} runs and is "
-                "connected; we try again by ourselves, at least every minute",
+                next_step=_FEED_STEP if feed else _next_step(devices[0]),
             )  # fmt: skip
 
     def _silent(self, now: datetime) -> Iterator[_Found]:
@@ -264,6 +267,14 @@ _LEVELS = {
     Level.RELEASED: (Tone.BAD, "The building controls itself; mend what is named here and control comes back"),
     Level.DEAD: (Tone.BAD, "Start the service"),
 }
+
+
+def _next_step(device: Device) -> str:
+    what = "broker" if device.driver == "mqtt" else "device"
+    return (
+        f"Check that the {what} at {address(device)} runs and is connected; we try again by ourselves, at least every"
+        " minute"
+    )
 
 
 def _listed(names: list[str]) -> str:

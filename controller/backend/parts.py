@@ -202,7 +202,9 @@ def address(device: Device) -> str:
     options = device.options
     if "address" in options:
         return str(options["address"])
-    return f"{options['host']}:{options.get('port', 1883)}" if "host" in options else ""
+    if "host" in options:
+        return f"{options['host']}:{options.get('port', 1883)}"
+    return str(options.get("url") or options.get("file") or "")
 
 
 def _device(device: Device, link: Link) -> DeviceView:

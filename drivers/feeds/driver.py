@@ -4,8 +4,8 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Annotated, Any, ClassVar, Self
-from urllib.parse import urlsplit
 
+import httpx
 from pydantic import AfterValidator
 
 from config.base import Frozen
@@ -20,11 +20,10 @@ from drivers.registry import Shared
 
 def _web_address(text: str) -> str:
     try:
-        parts = urlsplit(text)
-        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query and parts.port != 0
-    except ValueError:
-        sound = False
-    if not sound:
+        found = httpx.URL(text)
+    except httpx.InvalidURL:
+        found = httpx.URL("")
+    if found.scheme not in ("http", "https") or not found.host or "%" in found.host or found.query or found.fragment:
         raise ValueError(f"{text!r} is not the address of a service; write one such as https://api.example.org")
     return text
 

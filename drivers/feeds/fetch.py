@@ -42,7 +42,10 @@ class Web:
 
     async def json(self, path: str, parameters: dict[str, str] | None = None) -> Any:
         """The JSON at a path below the source's address, or at a whole address of the same host; raises Unavailable."""
-        url = self._address.join(path)
+        try:
+            url = self._address.join(path)
+        except httpx.InvalidURL:
+            raise Unavailable(f"{self._address.host} sends us on to {path[:80]!r}, which is no address") from None
         if (url.scheme, url.host, url.port) != (self._address.scheme, self._address.host, self._address.port):
             raise Unavailable(f"{self._address.host} sends us on to {url.host}, where we do not go")
         try:

@@ -85,7 +85,7 @@ class RatesSource(Source):
     def __init__(self, web: Web, options: TariffOptions) -> None:
         self._web, self._options = web, options
         name = options.source or f"{options.product}, {options.tariff}"
-        self.origin = Origin(source=name, licence="published by the supplier", attribution=f"Prices: {name}")
+        self.origin = Origin(source=name, licence="published by the supplier", attribution=f"prices of {name}")
         self.quantities = {IMPORT: Quantity(limits=RATES)}
 
     async def ask(self, now: datetime) -> Mapping[str, Said]:
@@ -149,7 +149,7 @@ class FileSource(Source):
         self._path = path
         self._mark: tuple[int, int] | None = None  # of the file that was read last
         self._rates: dict[int, float | None] = {}
-        self.origin = Origin(source=name, licence="the site's own", attribution=f"Prices: {name}")
+        self.origin = Origin(source=name, licence="the site's own", attribution=f"prices of {name}")
         self.quantities = {IMPORT: Quantity(limits=RATES)}
 
     async def ask(self, now: datetime) -> Mapping[str, Said]:
