@@ -4,27 +4,42 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
-from zoneinfo import ZoneInfo
+
+from fake_figures import (
+    LEDGERS,
+    LONDON,
+    STEP,
+    ZONES,
+    actions,
+    air_at,
+    decisions,
+    devices,
+    energy,
+    hour_at,
+    intensity,
+    plant,
+    price,
+    pump_at,
+    reason_of,
+    setpoint_at,
+    tank_at,
+)
 
 from controller.hub import Hub
 from controller.web.view import (
-    Action,
     Alarm,
     BadRequest,
     CarbonView,
     Check,
     Control,
-    DeviceView,
     Energy,
     Event,
     Grid,
     HealthView,
     Hold,
     Holder,
-    Ledgers,
     NotFound,
     NowView,
-    PlantView,
     PlanView,
     PointView,
     ReadingsView,
@@ -35,36 +50,7 @@ from controller.web.view import (
 )
 from drivers.base import Quality
 from drivers.clock import Clock
-from optimiser.problem import Reason, Series
-
-LONDON = ZoneInfo("Europe/London")
-STEP = timedelta(minutes=15)
-ZONES = {  # id: (name, from, to, people, offset in K)
-    "hall": ("Main hall", 8, 18, 15, 0.3),
-    "council": ("Council chamber", 17, 21, 45, -0.2),
-    "library": ("Library corner", 9, 19, 14, 0.1),
-    "reception": ("Reception", 8, 18, 4, -0.7),
-    "registry": ("Registry", 8.5, 17, 6, 0.5),
-    "meeting": ("Meeting rooms", 8.5, 17.5, 9, 0.2),
-    "office_n1": ("North office, first floor", 8, 18, 16, 0.0),
-    "office_n2": ("North office, second floor", 8, 18, 15, -0.1),
-    "office_s1": ("South office, first floor", 8, 18, 15, 0.6),
-    "office_s2": ("South office, second floor", 8, 18, 14, 0.8),
-}
-LEDGERS = Ledgers(
-    grid="half-hourly grid intensity (NESO, kgCO2, generation)", annual="annual factor 2023 (DESNZ, kgCO2e)"
-)
-
-
-def price(hour: float) -> float:
-    return 0.09 if 0.5 <= hour < 5.5 else 0.38 if 16 <= hour < 19 else 0.25
-
-
-def intensity(hour: float) -> float:
-    table = (128, 121, 118, 116, 119, 130, 158, 192, 214, 205, 190, 178,
-             171, 168, 176, 194, 218, 236, 241, 228, 206, 182, 160, 141, 128)  # fmt: skip
-    whole = int(hour)
-    return round(table[whole] + (table[whole + 1] - table[whole]) * (hour - whole))
+from optimiser.problem import Series
 
 
 class FakeBackend:
@@ -84,30 +70,9 @@ class FakeBackend:
     def events(self) -> Hub[Event]:
         return self._hub
 
-    def _hour(self, when: datetime) -> float:
-        local = when.astimezone(LONDON)
-        return local.hour + local.minute / 60
-
-    def _setpoint(self, zone: str, hour: float) -> float:
-        _, begin, end, *_ = ZONES[zone]
-        if begin - 2.5 <= hour < end - 1:
-            return 21.5 if 14.5 <= hour < 16 else 20.0 if hour >= 16 else 20.5
-        return 16.0 if hour > 5 or hour < 0.5 else 17.0
-
-    def _air(self, zone: str, hour: float) -> float:
-        _, begin, end, _, offset = ZONES[zone]
-        night = 20.5 + offset - 3.6 * (1 - math.exp((end - 24 - min(hour, begin - 2.5)) / 7))
-        if hour < begin - 2.5:
-            return night
-        if hour < begin:
-            return night + (20.5 + offset - night) * (hour - begin + 2.5) / 2.5
-        if hour < end:
-            return 20.5 + offset + 0.7 * math.sin((hour - begin) / (end - begin) * math.pi)
-        return 20.5 + offset - 3.6 * (1 - math.exp((end - hour) / 7))
-
     def now(self) -> NowView:
         now = self._clock.now()
-        hour = self._hour(now)
+        hour = hour_at(now)
         carbon = intensity(hour)
         return NowView(
             site="Town hall",
@@ -138,11 +103,11 @@ class FakeBackend:
             ),
             currency="GBP",
             zones=tuple(self._zone(zone, now) for zone in ZONES),
-            plant=self._plant(),
-            devices=self._devices(now),
+            plant=plant(self.broken),
+            devices=devices(now, self.broken),
             alarms=tuple(self.alarms()),
-            decisions=() if self.planless else self._decisions(now)[:4],
-            actions=self._actions() if self._demo else (),
+            decisions=() if self.planless else decisions(now)[:4],
+            actions=actions(self.broken) if self._demo else (),
             ledgers=LEDGERS,
             banner="Simulated building, 60 times as fast as real time." if self._demo else "",
         )
@@ -180,10 +145,10 @@ class FakeBackend:
 
     def _zone(self, zone: str, now: datetime) -> ZoneView:
         name, begin, end, people, _ = ZONES[zone]
-        hour = self._hour(now)
+        hour = hour_at(now)
         there = begin <= hour < end
         point = f"townhall.{zone}.heating_setpoint"
-        air = self.temperatures.get(zone, round(self._air(zone, hour), 1))
+        air = self.temperatures.get(zone, round(air_at(zone, hour), 1))
         if zone == "reception" and there and zone not in self.temperatures:
             air = 19.6
         return ZoneView(
@@ -195,13 +160,13 @@ class FakeBackend:
             occupied=there,
             setpoint_degc=self._wanted(zone, point, hour),
             setpoint_point=point,
-            predicted_degc=round(self._air(zone, hour + 1), 1),
+            predicted_degc=round(air_at(zone, hour + 1), 1),
             predicted_at=now.replace(minute=0) + timedelta(hours=1),
             co2_ppm=612.0 if zone == "council" else None,
             light_percent=60.0 if there else 0.0,
             people=max(0, people - 3) if there else 0.0,
             hold=self._hold(zone, now),
-            reason="" if zone == "registry" else _reason(zone, there=there),
+            reason="" if zone == "registry" else reason_of(zone, there=there),
             age=timedelta(seconds=24),
             quality=Quality.BAD if air is None else Quality.GOOD,
         )
@@ -209,67 +174,7 @@ class FakeBackend:
     def _wanted(self, zone: str, point: str, hour: float) -> float:
         if zone == "registry":
             return 22.0
-        return self.overrides[point][0] if point in self.overrides else self._setpoint(zone, hour)
-
-    def _plant(self) -> tuple[PlantView, ...]:
-        off = "boiler" in self.broken
-        ours = Hold(holder=Holder.PLAN, text="enabled, until 13:42 (slot 13)", slot=13)
-        return (
-            PlantView(id="heat_pump", name="Heat pump", word="Running", tone=Tone.GOOD, output_kw=43.1, text="COP 3.1",
-                      hold=ours),
-            PlantView(id="boiler", name="Gas boiler", word="Fault" if off else "Off", output_kw=0.0,
-                      tone=Tone.BAD if off else Tone.OFF, text="no answer to start" if off else "last ran at 08:10"),
-            PlantView(id="tank", name="Buffer tank", word="Charging", tone=Tone.GOOD, temperature_degc=47.5,
-                      share=0.72),
-            PlantView(id="ahu", name="Council ventilation", word="Off", tone=Tone.OFF, share=0.0),
-            PlantView(id="pv", name="Solar panels", word="Giving", tone=Tone.GOOD, output_kw=5.8,
-                      output_of="electricity"),
-        )  # fmt: skip
-
-    def _devices(self, now: datetime) -> tuple[DeviceView, ...]:
-        table = (("plant", "bacnet", 16), ("zones_a", "bacnet", 15), ("zones_b", "bacnet", 15), ("ahu", "bacnet", 3),
-                 ("meters", "mqtt", 11), ("occupancy", "mqtt", 10), ("lighting", "mqtt", 10))  # fmt: skip
-        return tuple(
-            DeviceView(
-                id=name,
-                driver=driver,
-                address=f"127.0.0.1:{47811 + index if driver == 'bacnet' else 47883}",
-                up=name not in self.broken,
-                last_seen=now - timedelta(seconds=12),
-                points=points,
-                polls=792,
-                failures=1 if name == "ahu" else 0,
-                latency_s=0.004,
-                error="no answer in 1.5 s" if name in self.broken else "",
-            )
-            for index, (name, driver, points) in enumerate(table)
-        )
-
-    def _actions(self) -> tuple[Action, ...]:
-        return (
-            Action(name="boiler", label="Unplug the boiler", description="Its fault shows, and the plan does without.",
-                   active="boiler" in self.broken),
-            Action(name="operator", label="Take manual control", description="Somebody sets Registry at the panel."),
-            Action(name="broker", label="Stop the broker", description="Meters, people and lights go silent."),
-        )  # fmt: skip
-
-    def _decisions(self, now: datetime) -> tuple[Reason, ...]:
-        day = now.astimezone(LONDON).replace(hour=0, minute=0, second=0, microsecond=0)
-        table: tuple[tuple[float, str, str, str], ...] = (
-            (14.5, "hall", "price", "Warms to 21.5 °C while electricity costs 25p, to coast from 16:00 at 38p."),
-            (16.0, "heat_pump", "price", "Runs at its lowest until 19:00: the tank (58 kWh) carries most of the peak."),
-            (16.5, "council", "occupancy", "Heated for the meeting at 17:00, 45 people expected."),
-            (18.5, "library", "comfort", "Held at 20.0 °C to closing time; the lower comfort limit decides."),
-            (19.0, "tank", "carbon", "Waits: the grid is cleaner from 01:00 (121 g/kWh) than then (228 g/kWh)."),
-            (24.5, "tank", "price", "Charged to 52 °C at 9p per kWh until 05:30."),
-            (29.5, "office_n1", "limit", "Reaches 20.0 °C at 08:00 only just: the heat pump is at its 60 kW."),
-            (31.5, "reception", "peak", "Lights at 80 % for half an hour to stay under the 80 kW import limit."),
-            (36.0, "office_s2", "solar", "Sun gives about 3 kW through the south windows; heating pauses."),
-        )  # fmt: skip
-        return tuple(
-            Reason(time=day + timedelta(hours=hour), part=part, cause=cause, text=text)
-            for hour, part, cause, text in table
-        )
+        return self.overrides[point][0] if point in self.overrides else setpoint_at(zone, hour)
 
     def plan(self) -> PlanView | None:
         if self.planless:
@@ -284,7 +189,7 @@ class FakeBackend:
 
         def series(unit: str, count: int, start: datetime, value: Callable[[float], float]) -> Series:
             return Series(start=start, step=STEP, unit=unit,
-                          values=tuple(value(self._hour(start + i * STEP)) for i in range(count)))  # fmt: skip
+                          values=tuple(value(hour_at(start + i * STEP)) for i in range(count)))  # fmt: skip
 
         def ahead(unit: str, value: Callable[[float], float]) -> Series:
             return series(unit, 96, begin, value)
@@ -301,12 +206,12 @@ class FakeBackend:
             energy_kwh={"electricity": 478.0, "gas": 64.0}, discomfort_kh=0.4,
             zones=tuple(self._zone_plan(zone, ahead, behind, all_day) for zone in ZONES),
             price=all_day("GBP/kWh", price), intensity=all_day("g/kWh", intensity),
-            heat_pump=all_day("kW", _pump), boiler=all_day("kW", lambda h: 34.0 if 6 <= h < 8.25 else 0.0),
-            imported=ahead("kW", lambda h: 12 + _pump(h) / 3 + (22 if 8 <= h < 18 else 0)),
-            tank=all_day("kWh", _tank), tank_capacity_kwh=87.0,
-            past_import=behind("kW", lambda h: 13.5 + _pump(h) / 2.9 + (24 if 8 <= h < 18 else 0) + 2 * math.sin(h)),
-            past_planned_import=behind("kW", lambda h: 12 + _pump(h) / 3 + (22 if 8 <= h < 18 else 0)),
-            limit_kw=80.0, decisions=self._decisions(now), names={"heat_pump": "Heat pump", "tank": "Buffer tank"},
+            heat_pump=all_day("kW", pump_at), boiler=all_day("kW", lambda h: 34.0 if 6 <= h < 8.25 else 0.0),
+            imported=ahead("kW", lambda h: 12 + pump_at(h) / 3 + (22 if 8 <= h < 18 else 0)),
+            tank=all_day("kWh", tank_at), tank_capacity_kwh=87.0,
+            past_import=behind("kW", lambda h: 13.5 + pump_at(h) / 2.9 + (24 if 8 <= h < 18 else 0) + 2 * math.sin(h)),
+            past_planned_import=behind("kW", lambda h: 12 + pump_at(h) / 3 + (22 if 8 <= h < 18 else 0)),
+            limit_kw=80.0, decisions=decisions(now), names={"heat_pump": "Heat pump", "tank": "Buffer tank"},
         )  # fmt: skip
 
     def _zone_plan(
@@ -320,14 +225,14 @@ class FakeBackend:
         return ZonePlan(
             id=zone,
             name=name,
-            temperature=ahead("degC", lambda h: self._air(zone, h)),
-            setpoint=ahead("degC", lambda h: self._setpoint(zone, h)),
+            temperature=ahead("degC", lambda h: air_at(zone, h)),
+            setpoint=ahead("degC", lambda h: setpoint_at(zone, h)),
             low=all_day("degC", lambda h: 20.0 if begin <= h < end else 12.0),
             high=all_day("degC", lambda h: 23.5 if begin <= h < end else 26.0),
             people=all_day("people", lambda h: people if begin <= h < end else 0.0),
-            actual=behind("degC", lambda h: math.nan if 3 <= h < 3.5 else round(self._air(zone, h), 1)),
-            past_setpoint=behind("degC", lambda h: self._setpoint(zone, h)),
-            past_planned=behind("degC", lambda h: self._air(zone, h) + 0.25 * math.sin(h)),
+            actual=behind("degC", lambda h: math.nan if 3 <= h < 3.5 else round(air_at(zone, h), 1)),
+            past_setpoint=behind("degC", lambda h: setpoint_at(zone, h)),
+            past_planned=behind("degC", lambda h: air_at(zone, h) + 0.25 * math.sin(h)),
         )
 
     def points(self) -> Sequence[PointView]:
@@ -416,20 +321,14 @@ class FakeBackend:
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
         half = timedelta(minutes=30)
         slots = int((now - midnight) / half)
-        energies = tuple(self._energy(midnight + i * half, midnight + (i + 1) * half, 8.4) for i in range(slots))
+        energies = tuple(energy(midnight + i * half, midnight + (i + 1) * half, 8.4) for i in range(slots))
         days: list[tuple[date, Energy]] = []
         for back in range(7, -1, -1):
             start = midnight - timedelta(days=back)
-            days.append((start.date(), self._energy(start, start + timedelta(days=1), 380 + 70 * math.sin(back * 2.1))))
+            days.append((start.date(), energy(start, start + timedelta(days=1), 380 + 70 * math.sin(back * 2.1))))
         return CarbonView(currency="GBP", timezone="Europe/London", half_hours=energies, days=tuple(days),
                           ledgers=LEDGERS, sources=("Intensity: Carbon Intensity API, NESO.",
                                                     "Factors: UK Government conversion factors 2023."))  # fmt: skip
-
-    def _energy(self, start: datetime, end: datetime, kwh: float) -> Energy:
-        grams = intensity(self._hour(start))
-        return Energy(start=start, end=end, electricity_kwh=kwh, gas_kwh=kwh / 3, cost=kwh * 0.26, pv_kwh=kwh / 20,
-                      grid_kg=kwh * grams / 1000 + kwh * 0.06, annual_kg=kwh * 0.207 + kwh * 0.061,
-                      intensity_g_per_kwh=grams)  # fmt: skip
 
     async def readings(self, point: str, start: datetime, end: datetime, step: timedelta | None) -> ReadingsView:
         self.point(point)
@@ -463,34 +362,7 @@ class FakeBackend:
         self.stopped = False
 
     async def act(self, name: str) -> None:
-        if name not in {action.name for action in self._actions()}:
+        if name not in {action.name for action in actions(self.broken)}:
             raise NotFound(f"There is no button {name!r}.")
         self.calls.append(("act", name))
         self.broken ^= {name}
-
-
-def _pump(hour: float) -> float:
-    if 0.5 <= hour < 5.5:
-        return 44.0
-    if 16 <= hour < 19:
-        return 8.0
-    return 52.0 if 5.5 <= hour < 8.5 else 36.0 if hour < 16 else 15.0
-
-
-def _tank(hour: float) -> float:
-    if hour < 5.5:
-        return 20 + 12 * hour
-    if hour < 10:
-        return 84 - 12 * (hour - 5.5)
-    if hour < 16:
-        return 30 + 7 * (hour - 10)
-    return max(18.0, 72 - 14 * (hour - 16))
-
-
-def _reason(zone: str, *, there: bool) -> str:
-    if not there:
-        return "Nobody is expected yet; it may cool until it has to warm up."
-    return {
-        "hall": "Warm enough to coast; heats again at 14:30, before the 16:00 price peak.",
-        "reception": "The door stands open; full heat is on.",
-    }.get(zone, "Coasts a little above its lower limit until cheap hours come.")
