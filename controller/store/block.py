@@ -1,7 +1,6 @@
 """One point's sealed UTC day as one compressed block, and the half-hours that are left of it when the readings go."""
 
 import struct
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,16 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controller.store.base import StoreError
-from controller.store.column import Floats, Ints, Reader, floats_as_bytes, ints_as_bytes
+from controller.store.column import CURE, Floats, Ints, Reader, States, Writer
 
 DAY_US = 86_400_000_000
 HALF_HOUR_US = 1_800_000_000
 QUALITY_BITS = 3  # of a state; its flags stand above them
 
 _FORMAT = 1
-_HEAD = struct.Struct("<BII")  # format, rows, bytes of the first stream
-_THOROUGH = 6  # of zlib
-_CURE = "put back a copy of the data (plenum restore)"
+_HEAD = struct.Struct("<BI")  # format, rows
+
+
+Shown = tuple[Ints, Floats, States]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Rows:
 
     time: Ints  # microseconds since 1970
     value: Floats  # NaN for none
-    state: Ints  # quality + 4 * flags
+    state: States  # quality + 4 * flags
     lag: Ints  # received - time, microseconds
 
     def __len__(self) -> int:
@@ -47,48 +47,70 @@ class Intervals:
 
 def pack(rows: Rows) -> bytes:
     """Compress at least one row."""
-    fixed = ints_as_bytes(rows.time, order=1) + ints_as_bytes(rows.state)
-    shown = min((zlib.compress(fixed + values, _THOROUGH) for values in floats_as_bytes(rows.value)), key=len)
-    return _HEAD.pack(_FORMAT, len(rows), len(shown)) + shown + zlib.compress(ints_as_bytes(rows.lag), _THOROUGH)
+    shown = Writer()
+    shown.ints(rows.time, order=1)
+    shown.ints(rows.state.astype(np.int64))
+    lags = Writer()
+    lags.ints(rows.lag)
+    return _head(len(rows)) + min((tried.packed() for tried in shown.floats(rows.value)), key=len) + lags.packed()
 
 
-def unpack_shown(data: bytes) -> tuple[Ints, Floats, Ints]:
-    """Time, value and state; lags, which only a rewrite needs, stay packed. Raises StoreError if it is damaged."""
-    count, size = _head(data)
-    reader = Reader(_inflated(data[_HEAD.size : _HEAD.size + size]))
-    time, state = reader.ints(count), reader.ints(count)
-    return time, reader.floats(count), state
+def unpack_shown(blocks: Sequence[bytes], *, room: int = 0) -> Shown:
+    """Time, value and state of days one after the other; lags, which only a rewrite needs, stay packed.
+
+    `room` is left at the end for that many rows. Raises StoreError if one is damaged.
+    """
+    counts = [_count(data) for data in blocks]
+    total = sum(counts) + room
+    time, value, state = np.empty(total, dtype=np.int64), np.empty(total), np.empty(total, dtype=np.int32)
+    end = 0
+    for data, count in zip(blocks, counts, strict=True):
+        here = slice(end, end := end + count)
+        reader = Reader(data, _HEAD.size)
+        reader.ints(time[here])
+        reader.ints(state[here])
+        reader.floats(value[here])
+    return time, value, state
 
 
 def unpack(data: bytes) -> Rows:
     """All that was packed. Raises StoreError if it is damaged."""
-    count, size = _head(data)
-    time, value, state = unpack_shown(data)
-    return Rows(time, value, state, Reader(_inflated(data[_HEAD.size + size :])).ints(count))
+    time, value, state = unpack_shown([data])
+    lag = np.empty_like(time)
+    Reader(data, Reader(data, _HEAD.size).end).ints(lag)
+    return Rows(time, value, state, lag)
 
 
 def pack_intervals(intervals: Intervals) -> bytes:
     """Compress at least one interval."""
-    parts = [ints_as_bytes(intervals.start, order=1), ints_as_bytes(intervals.count)]
-    parts += [floats_as_bytes(column)[0] for column in (intervals.mean, intervals.low, intervals.high)]
-    packed = zlib.compress(b"".join(parts), _THOROUGH)
-    return _HEAD.pack(_FORMAT, len(intervals.start), len(packed)) + packed
+    writer = Writer()
+    writer.ints(intervals.start, order=1)
+    writer.ints(intervals.count)
+    for column in (intervals.mean, intervals.low, intervals.high):
+        writer = next(iter(writer.floats(column)))
+    return _head(len(intervals.start)) + writer.packed()
 
 
 def unpack_intervals(data: bytes) -> Intervals:
     """All that was packed. Raises StoreError if it is damaged."""
-    count, size = _head(data)
-    reader = Reader(_inflated(data[_HEAD.size : _HEAD.size + size]))
-    start, number = reader.ints(count), reader.ints(count)
-    mean, low, high = (reader.floats(count) for _ in range(3))
-    return Intervals(start, mean, low, high, number)
+    count, reader = _count(data), Reader(data, _HEAD.size)
+    found = Intervals(*(np.empty(count, dtype=kind) for kind in (np.int64, float, float, float, np.int64)))
+    reader.ints(found.start)
+    reader.ints(found.count)
+    for column in (found.mean, found.low, found.high):
+        reader.floats(column)
+    return found
 
 
 def merged(older: Rows, newer: Rows) -> Rows:
     """Both in time order; of equal times the newer."""
-    columns = [np.concatenate(pair) for pair in zip(_columns(older), _columns(newer), strict=True)]
-    order = later_wins(columns[0])
-    return Rows(*(column[order] for column in columns))
+    order = later_wins(np.concatenate((older.time, newer.time)))
+    return Rows(
+        time=np.concatenate((older.time, newer.time))[order],
+        value=np.concatenate((older.value, newer.value))[order],
+        state=np.concatenate((older.state, newer.state))[order],
+        lag=np.concatenate((older.lag, newer.lag))[order],
+    )
 
 
 def later_wins(time: Ints) -> NDArray[np.intp]:
@@ -99,13 +121,13 @@ def later_wins(time: Ints) -> NDArray[np.intp]:
     return found
 
 
-def usable(value: Floats, state: Ints) -> NDArray[np.bool_]:
+def usable(value: Floats, state: States) -> NDArray[np.bool_]:
     """Whether a value counts in aggregates: good ones do."""
     counts: NDArray[np.bool_] = ((state & QUALITY_BITS) == 0) & ~np.isnan(value)
     return counts
 
 
-def intervals(time: Ints, value: Floats, state: Ints, step_us: int) -> Intervals:
+def intervals(time: Ints, value: Floats, state: States, step_us: int) -> Intervals:
     """Aggregates by interval of `step_us` since 1970, of values in time order."""
     counts = usable(value, state)
     time, value = time[counts], value[counts]
@@ -155,19 +177,11 @@ def _parts(found: Intervals) -> tuple[Ints, Floats, Floats, Floats, Ints]:
     return found.start, found.mean, found.low, found.high, found.count
 
 
-def _columns(rows: Rows) -> tuple[Ints, Floats, Ints, Ints]:
-    return rows.time, rows.value, rows.state, rows.lag
+def _head(count: int) -> bytes:
+    return _HEAD.pack(_FORMAT, count)
 
 
-def _head(data: bytes) -> tuple[int, int]:
+def _count(data: bytes) -> int:
     if len(data) < _HEAD.size or data[0] != _FORMAT:
-        raise StoreError(f"a sealed day was written by another program: {_CURE}")
-    _, count, size = _HEAD.unpack_from(data)
-    return count, size
-
-
-def _inflated(data: bytes) -> bytes:
-    try:
-        return zlib.decompress(data)
-    except zlib.error as err:
-        raise StoreError(f"a sealed day is damaged ({err}): {_CURE}") from err
+        raise StoreError(f"a sealed day was written by another program: {CURE}")
+    return int(_HEAD.unpack_from(data)[1])

@@ -1,9 +1,9 @@
 """The readings file: its tables, and what they say together about one point.
 
 New rows go to `recent`, keyed (time, series), where a cycle of all points touches one or two pages. About hourly they
-are moved, sorted, to `reading`, clustered by (series, time). Days that are over are sealed into `block`, a few bytes a
-reading; days that are to be kept no longer as they came shrink to `half_hours`. A row in an earlier table replaces
-its twin in a later one.
+are moved, sorted, to `reading`, clustered by (series, time), and every six hours sealed into `block`: one a series and
+UTC day, a few bytes a reading. Days that are to be kept no longer as they came shrink to `half_hours`. A row in an
+earlier table replaces its twin in a later one.
 """
 
 import sqlite3
@@ -17,6 +17,7 @@ from controller.store.block import (
     HALF_HOUR_US,
     Intervals,
     Rows,
+    Shown,
     intervals,
     joined,
     later_wins,
@@ -25,7 +26,6 @@ from controller.store.block import (
     unpack_intervals,
     unpack_shown,
 )
-from controller.store.column import Floats, Ints
 from controller.store.schema import Schema
 
 READINGS_FILE = "readings.sqlite"
@@ -58,8 +58,6 @@ _IN_READING = "FROM reading WHERE time >= ? AND time < ? AND series = ?"
 _DAYS = """WITH RECURSIVE key(id) AS (SELECT ? UNION ALL SELECT id + ? FROM key WHERE id < ?)
 SELECT data FROM key JOIN {} USING (id) ORDER BY id"""
 
-Shown = tuple[Ints, Floats, Ints]  # time, value, state
-
 
 def key(day: int, series: int = 0) -> int:
     """Where a series' day lies in `block` and `half_hours`; `day` counts from 1970."""
@@ -73,12 +71,16 @@ def parts(key_: int) -> tuple[int, int]:
 
 def shown(db: sqlite3.Connection, series: int, start: int, end: int) -> Shown:
     """Time, value and state of every reading in [start, end), in time order."""
-    found = [unpack_shown(data) for data in _days(db, "block", series, start, end)]
+    rows = []
     for table in (_IN_READING, _IN_RECENT):
-        rows = db.execute(f"SELECT time, value, state {table} ORDER BY time", (start, end, series)).fetchall()
-        if rows:
-            found.append(_arrays(rows))
-    time, value, state = _joined(found)
+        rows += db.execute(f"SELECT time, value, state {table} ORDER BY time", (start, end, series)).fetchall()
+    time, value, state = unpack_shown(_days(db, "block", series, start, end), room=len(rows))
+    if rows:
+        sealed = len(time) - len(rows)
+        time[sealed:], value[sealed:], state[sealed:] = zip(*rows, strict=True)
+        if (np.diff(time[max(0, sealed - 1) :]) <= 0).any():  # late ones, or some that came again
+            order = later_wins(time)
+            time, value, state = time[order], value[order], state[order]
     first, last = np.searchsorted(time, (start, end))
     return time[first:last], value[first:last], state[first:last]
 
@@ -99,9 +101,12 @@ def aggregates(db: sqlite3.Connection, series: int, start: int, end: int, *, ste
 def rows_of(found: Sequence[tuple[Any, ...]]) -> Rows:
     """Make columns of at least one row (time, value, state, lag)."""
     time, value, state, lag = zip(*found, strict=True)
-    ints = (np.array(column, dtype=np.int64) for column in (time, state, lag))
-    times, states, lags = ints
-    return Rows(times, np.array(value, dtype=np.float64), states, lags)
+    return Rows(
+        np.array(time, dtype=np.int64),
+        np.array(value, dtype=np.float64),
+        np.array(state, dtype=np.int32),
+        np.array(lag, dtype=np.int64),
+    )
 
 
 def every_reading(db: sqlite3.Connection) -> Iterator[tuple[str, int, float | None, int]]:
@@ -132,19 +137,3 @@ def _days(db: sqlite3.Connection, table: str, series: int, start: int, end: int)
         return []
     query = _DAYS.format(table)
     return [data for (data,) in db.execute(query, (key(first, series), key(1), key(last, series)))]
-
-
-def _arrays(rows: Sequence[tuple[Any, ...]]) -> Shown:
-    time, value, state = zip(*rows, strict=True)
-    return np.array(time, dtype=np.int64), np.array(value, dtype=np.float64), np.array(state, dtype=np.int64)
-
-
-def _joined(found: Sequence[Shown]) -> Shown:
-    """All in time order; of equal times the last."""
-    if not found:
-        return np.empty(0, dtype=np.int64), np.empty(0), np.empty(0, dtype=np.int64)
-    time, value, state = (np.concatenate(columns) for columns in zip(*found, strict=True))
-    if (np.diff(time) <= 0).any():
-        order = later_wins(time)
-        time, value, state = time[order], value[order], state[order]
-    return time, value, state

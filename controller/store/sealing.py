@@ -1,6 +1,6 @@
 """The readings file kept small, in steps short enough that an append between them never waits long.
 
-A day that is over is sealed: one block for each series. When the file must shrink, what goes first is: the oldest
+A day becomes one block for each series, a quarter at a time. When the file must shrink, what goes first is: the oldest
 readings, of which half-hourly aggregates stay; then the oldest of those. Commands, leases and audit are never touched.
 """
 
@@ -50,7 +50,7 @@ def to_seal(db: sqlite3.Connection, series: Sequence[int], before: int) -> list[
 
 
 def seal(db: sqlite3.Connection, series: int, before: int) -> bool:
-    """Put the oldest day of a series that ended by `before` into its block; False if there was none.
+    """Put the rows of a series' oldest day from before a moment into its block; False if there were none.
 
     Rows that come late rewrite their day's block; of a day that has shrunk to half-hours they are dropped.
     """
@@ -58,7 +58,7 @@ def seal(db: sqlite3.Connection, series: int, before: int) -> bool:
     if oldest is None or oldest[0] >= before:
         return False
     day = oldest[0] // DAY_US
-    found = db.execute(_ROWS, (series, (day + 1) * DAY_US, SEAL_AT_ONCE)).fetchall()
+    found = db.execute(_ROWS, (series, min(before, (day + 1) * DAY_US), SEAL_AT_ONCE)).fetchall()
     if db.execute("SELECT 1 FROM half_hours WHERE id = ?", (key(day, series),)).fetchone() is None:
         rows = rows_of(found)
         block = db.execute("SELECT data FROM block WHERE id = ?", (key(day, series),)).fetchone()
@@ -75,7 +75,7 @@ def thin(db: sqlite3.Connection, before_day: int) -> int | None:
     query = "SELECT id, data FROM block WHERE id < ? ORDER BY id LIMIT ?"
     found = db.execute(query, (key(before_day), THIN_AT_ONCE)).fetchall()
     for id_, data in found:
-        half_hours = intervals(*unpack_shown(data), HALF_HOUR_US)
+        half_hours = intervals(*unpack_shown([data]), HALF_HOUR_US)
         if len(half_hours.start):
             db.execute("INSERT OR REPLACE INTO half_hours VALUES (?, ?)", (id_, pack_intervals(half_hours)))
     db.executemany("DELETE FROM block WHERE id = ?", [(id_,) for id_, _ in found])

@@ -80,7 +80,7 @@ class SqliteStore:
             time_s=time / 1e6,
             value=value,
             quality=(state & QUALITY_BITS).astype(np.int8),
-            flags=(state >> 2).astype(np.int32),
+            flags=state >> 2,
         )
 
     async def aggregate(

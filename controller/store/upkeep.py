@@ -28,7 +28,8 @@ from drivers.clock import Clock
 log = logging.getLogger(__name__)
 
 EVERY = timedelta(hours=1)
-SETTLES = timedelta(hours=1)  # after midnight UTC, until most of what comes late has come
+QUARTER = timedelta(hours=6)  # what is younger is read row by row, which takes longer than all of a month's blocks
+SETTLES = timedelta(hours=1)  # until most of what comes late has come
 PAUSE_S = 0.01  # between steps: upkeep takes a part of the writer's time, never all of it
 MB = 1_000_000
 
@@ -64,9 +65,9 @@ class Upkeep:
 
     async def tend(self) -> None:
         """Seal what is over, thin and forget what is old, and what goes beyond the budget. Raises StoreError."""
-        now = micros(self._clock.now())
-        today = (now - span_micros(SETTLES)) // DAY_US
-        await self._seal(today * DAY_US)
+        settled, quarter = micros(self._clock.now() - SETTLES), span_micros(QUARTER)
+        today = settled // DAY_US
+        await self._seal(settled // quarter * quarter)
         if self._options is not None:
             await self._thin(today - self._options.keep_days)
             await self._forget(today - self._options.half_hours_days)
