@@ -8,6 +8,7 @@ BENCHES = {
     "bacnet": "points a second by ReadPropertyMultiple, ours against the library's own",
     "building": "a minute of the simulated town hall, and a reading of it",
     "store": "readings appended, windows and half-hours read, beside plain SQLite",
+    "history": "the page of a point's month at one minute, median and p99",
     "fleet": "10,000 points at one-minute polling: share of a core, memory, drops",
     "latency": "demand limit to dimmer, and price change to setpoint, on loopback",
     "fortnight": "a fortnight through the production path, with packets and with simulated drivers",

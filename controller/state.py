@@ -1,7 +1,7 @@
 """What the building is like now: the newest reading of each point and its age."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from config.site import Point, Site
 from drivers.base import Quality, Reading
@@ -35,6 +35,10 @@ class State:
                 if reading.quality is not good and known is not None and known.quality is good:
                     self._good[reading.point] = known
                 newest[reading.point] = reading
+
+    def max_age(self, point: str) -> timedelta:
+        """How long a value of the point stands for it."""
+        return self._max_age[point]
 
     def reading(self, point: str) -> Reading | None:
         """The newest, however good."""

@@ -25,7 +25,10 @@ from fake_figures import (
     tank_at,
 )
 
+from fake_history import made_up
+
 from controller.hub import Hub
+from controller.web.samples import HistoryView
 from controller.web.view import (
     Alarm,
     BadRequest,
@@ -169,6 +172,7 @@ class FakeBackend:
             reason="" if zone == "registry" else reason_of(zone, there=there),
             age=timedelta(seconds=24),
             quality=Quality.BAD if air is None else Quality.GOOD,
+            temperature_point=f"townhall.{zone}.temperature",
         )
 
     def _wanted(self, zone: str, point: str, hour: float) -> float:
@@ -335,6 +339,13 @@ class FakeBackend:
         self.calls.append(("readings", point, start, end, step))
         rows = ((start, 20.5, Quality.GOOD), (start + (step or timedelta(minutes=1)), None, Quality.BAD))
         return ReadingsView(point=point, unit="degC", step=step, rows=rows)
+
+    async def history(self, point: str, start: datetime, end: datetime) -> HistoryView:
+        view, now = self.point(point), self._clock.now()
+        zone = point.split(".")[1]
+        other = "temperature" if view.writable else "heating_setpoint"
+        beside = made_up(self.point(f"townhall.{zone}.{other}"), start, end, now, beside=None)
+        return made_up(view, start, end, now, beside=beside)
 
     async def override(self, point: str, value: float, until: datetime, reason: str) -> None:
         view = self.point(point)

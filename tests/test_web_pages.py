@@ -26,6 +26,8 @@ PAGES = (
     "/alarms",
     "/devices",
     f"/points/{SETPOINT}",
+    f"/points/{SETPOINT}/history",
+    "/points/townhall.hall.temperature/history?span=month",
     "/?wall=1",
     "/plan?wall=1",
 )

@@ -2,11 +2,10 @@
 
 import asyncio
 import logging
-import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from config.roles import Role
@@ -21,6 +20,7 @@ from controller.backend.metrics import Measures
 from controller.backend.orders import Orders
 from controller.backend.parts import Parts
 from controller.backend.planned import Planned
+from controller.backend.stored import Stored
 from controller.carbon.intensity import IntensityFile
 from controller.hub import Hub
 from controller.ladder import Level
@@ -29,6 +29,7 @@ from controller.naming import Names
 from controller.service import Service
 from controller.store.base import StoreError
 from controller.version import own_version
+from controller.web.samples import HistoryView
 from controller.web.view import (
     Action,
     Alarm,
@@ -43,7 +44,7 @@ from controller.web.view import (
     PointView,
     ReadingsView,
 )
-from drivers.base import Can, DriverError, Quality, ReadBack, priority
+from drivers.base import Can, DriverError, ReadBack, priority
 from optimiser.problem import Reason
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,6 @@ MINUTE_S = 60.0
 LOOK_WITHIN_S = 3.0  # for a read-back that a page asked for
 LOOKED_LATELY_S = 2.0  # real seconds in which a second look at the same point is not worth it
 SHOWN_DECISIONS = 6
-_QUALITIES = (Quality.GOOD, Quality.SUSPECT, Quality.STALE, Quality.BAD)
 
 
 class Actions(Protocol):
@@ -89,6 +89,7 @@ class ServiceBackend:
         self._planned = Planned(service, self._names, setting.intensity)
         self._outside = Outside(service, self._names)
         self._accounts = Accounts(service, setting.intensity)
+        self._stored = Stored(service, self._names)
         self._alarms = Alarms(service, self._names, self._parts)
         self._orders = Orders(service, self._names, actor=setting.actor, changed=self._changed)
         self._events: Hub[Event] = Hub()
@@ -143,6 +144,8 @@ class ServiceBackend:
             actions=() if self._setting.actions is None else self._setting.actions.actions(),
             ledgers=self._accounts.ledgers,
             banner=self._setting.banner(),
+            power_point=main,
+            outdoor_point=self._outdoor,
         )
 
     def _next_decisions(self, now: datetime) -> tuple[Reason, ...]:
@@ -215,22 +218,10 @@ class ServiceBackend:
         return await self._accounts.view(self._service.clock.now())
 
     async def readings(self, point: str, start: datetime, end: datetime, step: timedelta | None) -> ReadingsView:
-        found = self._service.state.points.get(point)
-        if found is None:
-            raise NotFound(f"there is no point {point}; GET points lists them")
-        store = self._service.store
-        rows: tuple[tuple[datetime, float | None, Quality], ...]
-        if step is None:
-            window = await store.window(point, start, end)
-            columns = zip(window.time_s.tolist(), window.value.tolist(), window.quality.tolist(), strict=True)
-            rows = tuple(
-                (datetime.fromtimestamp(at, UTC), value if math.isfinite(value) else None, _QUALITIES[code])
-                for at, value, code in columns
-            )
-        else:
-            means = await store.aggregate(point, start, end, step)
-            rows = tuple((when, mean, Quality.GOOD) for when, (mean, *_rest) in means.items())
-        return ReadingsView(point=point, unit=found.unit.value, step=step, rows=rows)
+        return await self._stored.readings(point, start, end, step)
+
+    async def history(self, point: str, start: datetime, end: datetime) -> HistoryView:
+        return await self._stored.history(point, start, end)
 
     # --- what people ask for -----------------------------------------------------------------------------------
 

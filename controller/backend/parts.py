@@ -1,6 +1,7 @@
 """Zones, plant and devices as the pages show them, from the newest readings and the plan in force."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from config.roles import Role
@@ -17,6 +18,7 @@ LOOK_AHEAD = timedelta(hours=12)
 SOON = timedelta(hours=1)
 RUNS_FROM_KW = 0.5
 CHARGES_K = 0.3  # rise of a tank within two quarter hours that counts as charging
+TELLING = (Role.HEAT_OUTPUT, Role.TANK_TEMPERATURE, Role.PV_POWER, Role.FAN_SPEED, Role.FLOW_TEMPERATURE, Role.RUNNING)
 
 Holds = Callable[[Point], Hold]
 Statuses = Callable[[], Mapping[str, PointStatus]]
@@ -38,7 +40,16 @@ class Parts:
 
     def plant(self, now: datetime) -> tuple[PlantView, ...]:
         """Every machine, in order of the site file."""
-        return tuple(self._machine(plant, now) for building in self._service.site.buildings for plant in building.plant)
+        return tuple(
+            replace(self._machine(plant, now), point=self._telling(plant))
+            for building in self._service.site.buildings
+            for plant in building.plant
+        )
+
+    def _telling(self, plant: Plant) -> str | None:
+        """The point of a machine whose history says most of it."""
+        found = (self._points.get((role, plant.id)) for role in TELLING)
+        return next((point.id for point in found if point is not None), None)
 
     def devices(self) -> tuple[DeviceView, ...]:
         """Every device, in order of the site file."""
@@ -94,6 +105,7 @@ class Parts:
             reason="" if held is None else self._names.words(held.reason),
             age=None if age_s is None else timedelta(seconds=age_s),
             quality=Quality.BAD if sensor is None else self.quality(sensor, now),
+            temperature_point=None if sensor is None else sensor.id,
         )
 
     def _foretold(self, zone: Zone, now: datetime, plan: Plan | None) -> tuple[float | None, datetime | None]:

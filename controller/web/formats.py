@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 SYMBOLS = {"GBP": "£", "EUR": "€", "USD": "$"}
 MISSING = "–"
+_UNITS = {"degC": "°C", "0/1": "", "m3": "m³", "W/m2": "W/m²", "index": "", "count": ""}
 _JOIN = "\N{NO-BREAK SPACE}"
 
 
@@ -21,8 +22,12 @@ def number(value: float | None, digits: int = 1) -> str:
 
 def quantity(value: float | None, unit: str, digits: int = 1) -> str:
     """A number and its unit, never broken over two lines."""
-    shown = {"degC": "°C", "0/1": ""}.get(unit, unit)
-    return f"{number(value, digits)}{_JOIN}{shown}".rstrip(_JOIN)
+    return f"{number(value, digits)}{_JOIN}{shown(unit)}".rstrip(_JOIN)
+
+
+def shown(unit: str) -> str:
+    """A unit as people write it; a state has none."""
+    return _UNITS.get(unit, unit)
 
 
 def money(value: float | None, currency: str, digits: int = 2) -> str:

@@ -5,12 +5,13 @@ from hashlib import sha256
 from importlib.resources import files
 from typing import Any
 from urllib.parse import parse_qs
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Request
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from controller.web import figures, formats, pictures
+from controller.web import figures, formats, history, pictures, timeline
 from controller.web.view import Backend, BadRequest, Holder, NotFound, NowView, PlanView, Tone
 from controller.web.words import Words, by_discomfort
 
@@ -95,6 +96,7 @@ def make_pages(backend: Backend, renderer: Renderer) -> APIRouter:
     pages = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
     _add_main(pages, backend, renderer)
     _add_others(pages, backend, renderer)
+    _add_history(pages, backend, renderer)
     _add_commands(pages, backend)
 
     @pages.get("/static/{name}")
@@ -156,6 +158,22 @@ def _add_others(pages: APIRouter, backend: Backend, renderer: Renderer) -> None:
     @pages.get("/points/{point}")
     async def one_point(point: str, request: Request) -> Response:
         return renderer.page("point.html", backend.now(), request, point=backend.point(point))
+
+
+def _add_history(pages: APIRouter, backend: Backend, renderer: Renderer) -> None:
+    @pages.get("/points/{point}/history")
+    async def past(point: str, request: Request) -> Response:
+        view = backend.now()
+        tz, until_s = view.timezone, view.time.timestamp()
+        choice = timeline.chosen(request.query_params, tz, view.time)
+        found = await backend.history(point, choice.start, choice.end)
+        return renderer.page(
+            "history.html", view, request, past=found, choice=choice, spans=timeline.SPANS,
+            live=choice.present and choice.span in timeline.LIVELY, links=timeline.links(choice, point, view.time),
+            picture=history.chart(found, choice, tz=tz, until_s=until_s),
+            facts=history.facts(found, choice, tz=tz, until_s=until_s),
+            local=lambda when: f"{when.astimezone(ZoneInfo(tz)):%Y-%m-%dT%H:%M}",
+        )  # fmt: skip
 
 
 def _add_commands(pages: APIRouter, backend: Backend) -> None:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from controller.hub import Hub
+from controller.web.samples import HistoryView
 from drivers.base import Quality
 from optimiser.problem import Reason, Series
 
@@ -83,6 +84,7 @@ class ZoneView:
     reason: str = ""  # why the setpoint is what it is
     age: timedelta | None = None  # of the temperature; None = never heard
     quality: Quality = Quality.GOOD
+    temperature_point: str | None = None  # None = no sensor
 
     @property
     def discomfort_k(self) -> float:
@@ -108,6 +110,7 @@ class PlantView:
     share: float | None = None  # 0..1: charge of a tank, speed of a fan
     text: str = ""
     hold: Hold | None = None
+    point: str | None = None  # whose history says most; None = it has none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,6 +206,8 @@ class NowView:
     actions: tuple[Action, ...] = ()
     ledgers: Ledgers = field(default_factory=Ledgers)
     banner: str = ""  # "Simulated building, 60 times real time"
+    power_point: str | None = None
+    outdoor_point: str | None = None
 
     @property
     def comfortable(self) -> int:
@@ -366,6 +371,10 @@ class Backend(Protocol):
 
     async def readings(self, point: str, start: datetime, end: datetime, step: timedelta | None) -> ReadingsView:
         """Stored values in [start, end), by means of `step` or as they are; raises NotFound."""
+        ...
+
+    async def history(self, point: str, start: datetime, end: datetime) -> HistoryView:
+        """Stored values in [start, end), to be drawn; of a long window in steps. Raises NotFound, StoreError."""
         ...
 
     async def override(self, point: str, value: float, until: datetime, reason: str) -> None:

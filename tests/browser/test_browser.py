@@ -10,7 +10,9 @@ from playwright.async_api import Page, Route, expect
 pytestmark = [pytest.mark.servers, pytest.mark.real_time, pytest.mark.timeout(180)]
 PATHS = (
     "/", "/plan", "/carbon", "/alarms", "/devices", "/points/townhall.registry.heating_setpoint", "/?wall=1",
-    "/plan?wall=1", "/attic",
+    "/plan?wall=1", "/points/townhall.hall.temperature/history",
+    "/points/townhall.hall.heating_setpoint/history?span=hour",
+    "/points/townhall.hall.temperature/history?span=month&to=2023-02-01T00:00Z", "/attic",
 )  # fmt: skip
 
 
@@ -119,6 +121,42 @@ async def test_a_pointer_on_a_chart_shows_its_values() -> None:
         await expect(readout).to_contain_text("Setpoint 16.0 °C")
         await page.mouse.move(5, 5)
         await expect(readout).to_have_count(0)
+
+
+async def test_without_a_script_one_can_look_at_any_time_of_a_point() -> None:
+    async with serving() as (address, _, _), chromium() as browser:
+        page = await (
+            await browser.new_context(java_script_enabled=False, viewport={"width": 390, "height": 800})
+        ).new_page()
+        await page.goto(address)
+        await page.locator("#zone-library .temp a").click()
+        await expect(page.locator("h1")).to_have_text("Library corner: temperature")
+        await page.get_by_role("link", name="Week").click()
+        await page.get_by_role("link", name="Earlier").click()
+        await expect(page.locator("h2")).to_have_text("Mon 23 Jan 13:12 to Mon 30 Jan 2023 13:12")
+        await page.get_by_role("link", name="Later").click()
+        await page.locator("#window summary").click()
+        await page.get_by_label("From", exact=True).fill("2023-02-01T08:00")
+        await page.get_by_label("To", exact=True).fill("2023-02-01T12:00")
+        await page.get_by_role("button", name="Show").click()
+        await expect(page.locator("h2")).to_have_text("Wed 1 Feb 2023, 08:00 to 12:00")
+        await page.locator("#twin-history summary").click()
+        await expect(page.locator("#twin-history tbody tr").first).to_contain_text("Wed 1 Feb 08:00")
+
+
+async def test_a_pointer_on_a_points_past_shows_what_was_there() -> None:
+    async with serving() as (address, _, _), chromium() as browser:
+        page = await (await browser.new_context(viewport={"width": 1280, "height": 900})).new_page()
+        await page.goto(address + "/points/townhall.hall.temperature/history?span=week")
+        chart = page.locator("#fig-history svg.wide")
+        box = await chart.bounding_box()
+        assert box is not None
+        left, right = [float(await chart.get_attribute(f"data-{side}") or 0) for side in ("left", "right")]
+        share = left + (right - left) * (3 * 24 - 2.5) / 168  # of Thursday 2 February the peak, some minutes after ten
+        await page.mouse.move(box["x"] + box["width"] * share, box["y"] + 60)
+        readout = page.locator("#fig-history .readout")
+        await expect(readout).to_contain_text("Highest 27.3 °C")
+        await expect(readout).to_contain_text("Setpoint")
 
 
 async def test_a_lost_connection_is_said() -> None:
