@@ -24,7 +24,6 @@ from fake_figures import (
     setpoint_at,
     tank_at,
 )
-
 from fake_history import made_up
 
 from controller.hub import Hub
