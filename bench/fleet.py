@@ -1,4 +1,4 @@
-"""10,000 points at one-minute polling through supervisors, hub, state and store: `python -m bench.fleet [--real]`.
+"""10,000 points at one-minute polling through supervisors, gate, hub, state, store: `python -m bench.fleet [--real]`.
 
 Says the share of one core, the memory and what was dropped. Without `--real` an hour passes in virtual time and the
 processor time is set against it; with it three minutes pass on the ordinary loop (which also pays for waking up).
@@ -21,6 +21,7 @@ from controller.hub import Buffer, Hub
 from controller.state import State
 from controller.store.sqlite import SqliteStore
 from controller.supervisor import DeviceEvent, Link, run_device
+from controller.validation.gate import Gate
 from drivers.base import Driver, Reading
 from drivers.clock import Clock
 from site_sims.virtual_time import VirtualTimeLoop
@@ -91,7 +92,7 @@ async def _keep(store: SqliteStore, buffer: Buffer[Reading]) -> None:
 
 async def run(directory: Path, minutes: int, clock: Clock) -> dict[str, float]:
     site, hub, events = fleet(), Hub[Reading](), Hub[DeviceEvent]()
-    state = State(site)
+    state, gate = State(site), Gate(site, hub)
     begin = clock.now()
     points = DEVICES * POINTS
     async with SqliteStore(directory, clock=clock) as store:
@@ -105,7 +106,7 @@ async def run(directory: Path, minutes: int, clock: Clock) -> dict[str, float]:
                     work = run_device(
                         device,
                         lambda points=device.points, seed=seed: Simulated(points, clock, seed),  # type: ignore[misc]  # mypy cannot infer a lambda with defaults
-                        hub,
+                        gate,
                         events=events,
                         clock=clock,
                         link=Link(device),

@@ -95,7 +95,7 @@ class Watch:
         eyes = self._eyes
         for reading in readings:
             eye = eyes.get(reading.point)
-            if eye is not None and reading.value is not None:
+            if eye is not None and reading.value is not None and reading.is_current:
                 found += eye(reading.value, reading.time)
         return found
 

@@ -66,8 +66,8 @@ class Gatherer:
         return next((p.id for p in self._site.by_role(role, part)), None)
 
     def _value(self, role: Role, part: str | None, now: datetime) -> float | None:
-        point = self._point(role, part)
-        return None if point is None else self._state.value(point, now)
+        values = (self._state.value(point.id, now) for point in self._site.by_role(role, part))
+        return next((value for value in values if value is not None), None)  # the first sensor that can be believed
 
     def gather(self, now: datetime, trigger: Trigger, held: Mapping[str, float]) -> Gathered:
         """The Problem of `now`; `held` gives the values of points that a stronger hand holds."""

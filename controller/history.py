@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controller.store.base import Store
-from drivers.base import Quality, Reading
+from drivers.base import Reading
 
 STEP = timedelta(minutes=15)
 STEP_S = STEP.total_seconds()
@@ -62,7 +62,7 @@ class History:
         column, total, count = self._column, self._sum, self._count
         for reading in readings:
             value = reading.value
-            if value is not None and reading.quality is Quality.GOOD:
+            if value is not None and reading.is_current:
                 n = column.get(reading.point)
                 if n is not None:
                     total[n] += value
@@ -90,6 +90,15 @@ class History:
         self._count = [0] * len(count)
         self._open = step
         return True
+
+    def forget(self, point: str, since: datetime) -> None:
+        """Take back what was taken in of a point since then: it has turned out to be nonsense."""
+        n = self._column.get(point)
+        if n is None or self._open is None:
+            return
+        rows = max(0, self._open - int(since.timestamp() // STEP_S))
+        self._table[max(0, self._filled - rows) : self._filled, n] = np.nan
+        self._sum[n], self._count[n], self._last[n] = 0.0, 0, np.nan
 
     def column(self, point: str, steps: int | None = None) -> NDArray[np.float64]:
         """The last `steps` complete means of a point (all if None), oldest first; NaN for an unknown point."""

@@ -51,7 +51,7 @@ class Reflex:
             return
         limit_kw = self._watch.demand_limit_kw
         meter = None if self._watch.import_point is None else self._state.reading(self._watch.import_point)
-        if limit_kw is None or meter is None or meter.value is None:
+        if limit_kw is None or meter is None or meter.value is None or not meter.is_current:
             return
         if self._levels and meter.value + self._saved_kw() <= limit_kw:
             self._levels, self._dimmed_at = {}, _LONG_AGO

@@ -45,6 +45,7 @@ from controller.store.forward import Database, Forwarder, Forwarding, forwarding
 from controller.store.outbox import Outbox
 from controller.store.sqlite import SqliteStore
 from controller.supervisor import DeviceEvent, Link, run_device
+from controller.validation.gate import Gate
 from drivers.base import Command, Driver, Reading
 from drivers.clock import Clock
 from optimiser.problem import Plan
@@ -95,6 +96,7 @@ class Service:
     site: Site
     clock: Clock
     hubs: Hubs
+    gate: Gate
     state: State
     history: History
     store: SqliteStore
@@ -129,6 +131,7 @@ async def running(site: Site, settings: Settings, clock: Clock) -> AsyncIterator
         await leases.begin()
         audit = Audit(database)
         service = _assemble(site, settings, clock, store=store, leases=leases, audit=audit, forwarder=forwarder)
+        service.gate.remember((await store.newest()).values())
         if settings.history is None:
             await service.history.load(store, clock.now(), timedelta(days=42))
         async with serving_devices(_devices(service)) as devices, _controlling(service, devices):
@@ -236,6 +239,7 @@ def _assemble(
         site=site,
         clock=clock,
         hubs=hubs,
+        gate=Gate(site, hubs.readings, forget=history.forget),
         state=state,
         history=history,
         store=store,
@@ -263,7 +267,7 @@ def _devices(service: Service) -> dict[str, Coroutine[None, None, None]]:
         device.id: run_device(
             device,
             partial(service.settings.make_driver, device),
-            hubs.readings,
+            service.gate,
             events=hubs.devices,
             clock=service.clock,
             link=service.links[device.id],

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 from config.site import Device, Point
 from controller.hub import Hub
@@ -19,6 +20,12 @@ log = logging.getLogger(__name__)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLY = timedelta(milliseconds=1)
 BACKOFF_S = (1.0, 2.0, 5.0, 15.0, 60.0)
+
+
+class Inlet(Protocol):
+    """Where readings go in: a hub of them, or what looks at them first."""
+
+    def publish(self, *readings: Reading) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +185,7 @@ def next_tick(now: datetime, every: timedelta) -> datetime:
 class _Voice:
     """Tells once when a device is lost and once when it is back."""
 
-    def __init__(self, device: Device, readings: Hub[Reading], events: Hub[DeviceEvent], clock: Clock) -> None:
+    def __init__(self, device: Device, readings: Inlet, events: Hub[DeviceEvent], clock: Clock) -> None:
         self._device, self._readings, self._events, self._clock = device, readings, events, clock
         self._said_up: bool | None = None  # None = nothing said yet
 
@@ -206,7 +213,7 @@ def _silent(point: Point, now: datetime) -> Reading:
 async def run_device(
     device: Device,
     make_driver: Callable[[], Driver],
-    readings: Hub[Reading],
+    readings: Inlet,
     *,
     events: Hub[DeviceEvent],
     clock: Clock,
@@ -263,14 +270,14 @@ async def _until_lost(device: str, work: Mapping[str, Coroutine[None, None, None
     return error
 
 
-async def _poll(link: Link, readings: Hub[Reading], every: timedelta, clock: Clock, voice: _Voice) -> None:
+async def _poll(link: Link, readings: Inlet, every: timedelta, clock: Clock, voice: _Voice) -> None:
     while True:
         readings.publish(*await link.poll(clock))
         voice.up()
         await clock.sleep_until(next_tick(clock.now(), every))
 
 
-async def _listen(driver: Driver, readings: Hub[Reading]) -> None:
+async def _listen(driver: Driver, readings: Inlet) -> None:
     async for reading in driver.changes():
         readings.publish(reading)
 

@@ -71,6 +71,12 @@ class Reading:
     quality: Quality = Quality.GOOD
     flags: Flags = Flags.NONE
 
+    @property
+    def is_current(self) -> bool:
+        """It is good, and tells what is now: it came neither late nor after a newer one."""
+        flags = self.flags
+        return self.quality is Quality.GOOD and (flags is Flags.NONE or not flags & (Flags.LATE | Flags.OUT_OF_ORDER))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:

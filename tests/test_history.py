@@ -1,5 +1,6 @@
 """Quarter-hour means: what counts, what is missing, what is kept, and what the store gives back."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from controller.history import STEP, History
 from controller.store.sqlite import SqliteStore
-from drivers.base import Quality, Reading
+from drivers.base import Flags, Quality, Reading
 from drivers.clock import Clock
 from tests.conftest import EPOCH
 
@@ -137,3 +138,26 @@ async def test_after_a_restart_it_is_what_it_was(clock: Clock, tmp_path: Path) -
     after.close(now + STEP)
     assert after.table(POINTS, 1).tolist() == [[22.0, 0.0]], "what it held is still known"
     assert len(nothing) == 0
+
+
+def test_what_turned_out_to_be_nonsense_is_forgotten_of_its_point_alone() -> None:
+    history = History(POINTS)
+    for step in range(6):
+        minute = 15 * step
+        fed(history, reading(TEMPERATURE, minute, 20.0 + step), reading(PEOPLE, minute, 1.0))
+    history.forget(TEMPERATURE, EPOCH + 3.4 * STEP)
+    history.close(EPOCH + 6 * STEP)
+    assert history.column(TEMPERATURE)[:3].tolist() == [20.0, 21.0, 22.0]
+    assert np.isnan(history.column(TEMPERATURE)[3:]).all()
+    assert history.column(PEOPLE).tolist() == [1.0] * 6
+    history.forget(TEMPERATURE, EPOCH - 100 * STEP)
+    assert np.isnan(history.column(TEMPERATURE)).all()
+    history.forget("b.nobody.knows", EPOCH)
+
+
+def test_what_came_late_or_out_of_order_is_not_of_this_quarter_hour() -> None:
+    history = History(POINTS)
+    late = replace(reading(TEMPERATURE, 5, 90.0), flags=Flags.LATE)
+    fed(history, reading(TEMPERATURE, 4, 20.0), late, replace(late, flags=Flags.OUT_OF_ORDER | Flags.PUSHED))
+    history.close(EPOCH + STEP)
+    assert history.column(TEMPERATURE).tolist() == [20.0]

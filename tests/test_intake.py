@@ -166,6 +166,15 @@ async def test_without_a_meter_or_a_limit_nothing_is_dimmed(lit: Lit) -> None:
     assert lit.asked.requests == {}
 
 
+async def test_an_import_that_is_not_believed_dims_nothing(lit: Lit) -> None:
+    now = lit.clock.now()
+    lit.limit(31.0)
+    doubted = Reading(point=IMPORT, time=now, received=now, value=30_000.0, quality=Quality.SUSPECT)
+    lit.state.update([doubted])
+    lit.reflex.look([doubted])
+    assert lit.asked.requests == {}
+
+
 async def test_a_limit_that_is_not_reached_dims_nothing(lit: Lit) -> None:
     lit.limit(30.0)
     await lit.minute()

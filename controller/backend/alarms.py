@@ -15,9 +15,10 @@ from controller.leases import Override
 from controller.naming import Names
 from controller.outcome import PointStatus, Result
 from controller.service import Service
+from controller.validation.gate import words
 from controller.wear import ALARM_SHARE
 from controller.web.view import Alarm, Tone
-from drivers.base import Quality
+from drivers.base import Flags, Quality
 
 SETTLING = timedelta(minutes=5)  # after our start nothing is called silent
 HELD_LONG = timedelta(minutes=30)
@@ -25,6 +26,9 @@ UNANSWERED = timedelta(minutes=5)
 ENDS_SOON = timedelta(minutes=15)
 COLD_K = 1.0
 COLD_FOR = timedelta(minutes=30)
+DOUBTED_FOR = timedelta(minutes=2)
+EXCHANGED_FOR = timedelta(days=7)
+EXCHANGE_NEAR = timedelta(hours=12)
 SHOWN = 3  # names in a group before "and n more"
 _FEED_STEP = (
     "Nothing at once: plans go on with what it said last, then with what is usual. If it lasts, check the way to the"
@@ -109,6 +113,8 @@ class Alarms:
         yield from self._level()
         yield from self._devices()
         yield from self._silent(now)
+        yield from self._doubted(now)
+        yield from self._meters(now)
         yield from self._faults(now)
         yield from self._points(now)
         yield from self._cold(now)
@@ -172,6 +178,37 @@ class Alarms:
                     text=f"{device.id} answers, but gives no usable value for {names}",
                     next_step="Check the sensor and its address in the site file; plans do without it meanwhile",
                 )  # fmt: skip
+
+    def _doubted(self, now: datetime) -> Iterator[_Found]:
+        """Measured points whose value is not believed."""
+        state = self._service.state
+        for point in self._service.site.points.values():
+            reading = state.reading(point.id)
+            if point.writable or reading is None or state.quality(point.id, now) is not Quality.SUSPECT:
+                continue
+            shown = "a value" if reading.value is None else amount(point, reading.value)
+            blind = point.role is Role.ZONE_TEMPERATURE and self._parts.value(point.role, point.part, now) is None
+            yield _Found(
+                id=f"doubted-{point.id}", tone=Tone.WARN, part=point.part, after=DOUBTED_FOR,
+                text=f"{self._names.point(point)} shows {shown}, which is not believed: {words(reading.flags)}"
+                f"{'; its zone follows the rules, not the plan' if blind else ''}",
+                next_step="Look at the sensor and its unit, and at low and high of the point in the site file",
+            )  # fmt: skip
+
+    def _meters(self, now: datetime) -> Iterator[_Found]:
+        """Registers that began anew without the site file telling of an exchange."""
+        for meter in self._service.site.meters:
+            flags, when = self._service.gate.news.get(meter.point, (Flags.NONE, now))
+            if not flags & (Flags.RESET | Flags.REPLACED) or now - when > EXCHANGED_FOR:
+                continue
+            if any(abs(exchange.time - when) < EXCHANGE_NEAR for exchange in meter.exchanges):
+                continue
+            yield _Found(
+                id=f"meter-{meter.id}", tone=Tone.NOTE, part=meter.id, since=when,
+                text=f"Meter {meter.id}: {words(flags)} at {self._names.clock(when)}",
+                next_step="Put the exchange, with closing and opening register, into the site file; until then the "
+                "half-hour around it counts as missing",
+            )  # fmt: skip
 
     def _faults(self, now: datetime) -> Iterator[_Found]:
         for point in self._service.site.by_role(Role.FAULT):

@@ -45,6 +45,8 @@ def status(zone: ZoneView) -> Status:
         return Status(Tone.BAD, "No reading")
     if zone.quality in {Quality.STALE, Quality.BAD}:
         return Status(Tone.WARN, "Old reading")
+    if zone.quality is Quality.SUSPECT:
+        return Status(Tone.WARN, "Doubtful reading")
     if zone.discomfort_k >= _FELT_K:
         tone = Tone.BAD if zone.discomfort_k >= _COLD_K else Tone.WARN
         way = "cold" if zone.temperature_degc < zone.low_degc else "warm"
