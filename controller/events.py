@@ -30,6 +30,7 @@ class Cause(StrEnum):
     DEVICE = "device"
     OVERRIDE = "override"
     MODEL = "model"
+    CLOCK = "clock"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -99,7 +99,7 @@ async def serving(
     pace = setting.pace()
     async with AsyncExitStack() as stack:
         service = await stack.enter_async_context(running(site, settings, clock))
-        vitals = Vitals(settings.directory, clock, service.ladder, service.hubs.triggers, real=real)
+        vitals = Vitals(settings.directory, clock, service.ladder, service.hubs.triggers, service.state, real=real)
         checks = (vitals.checks, *([] if guard is None else [lambda: (guard.check(),)]), setting.checks)
         full = Setting(
             intensity=setting.intensity,

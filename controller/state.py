@@ -1,6 +1,7 @@
 """What the building is like now: the newest reading of each point and its age."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from config.site import Point, Site
@@ -39,6 +40,13 @@ class State:
     def max_age(self, point: str) -> timedelta:
         """How long a value of the point stands for it."""
         return self._max_age[point]
+
+    def set_back(self, now: datetime) -> None:
+        """Follow a clock that was set back to `now`: what was heard since has just been heard."""
+        for known in (self._newest, self._good):
+            for point, reading in known.items():
+                if reading.time > now or reading.received > now:
+                    known[point] = replace(reading, time=min(reading.time, now), received=min(reading.received, now))
 
     def reading(self, point: str) -> Reading | None:
         """The newest, however good."""

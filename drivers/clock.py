@@ -33,6 +33,11 @@ class Clock:
         """Machine's wall clock minus this clock, seconds; only meaningful for `Clock.real()`."""
         return _machine_time() - self.now().timestamp()
 
+    def move(self, by: timedelta) -> None:
+        """Follow a machine's clock that was set; `by` is negative if it was set back."""
+        self.epoch += by
+        self._at_s, self._now = 0.0, self.epoch
+
     async def sleep_until(self, when: datetime) -> None:
         """Return at `when`, at once if it has passed."""
         delay = (when - self.now()).total_seconds()

@@ -9,15 +9,20 @@ from typing import cast
 import pytest
 
 from controller.backend.vitals import LEAST_BYTES, Vitals
-from controller.events import Trigger
+from controller.events import Cause, Trigger
 from controller.guard import HEARTBEAT_FILE, Heartbeat
 from controller.guarding import keep_beating
 from controller.hub import Hub
 from controller.ladder import Ladder, Level, LevelChange
 from controller.service import Service
+from controller.state import State
+from drivers.base import Reading
 from drivers.clock import Clock
+from tests.controlled import small_site
 
 EPOCH = datetime.fromisoformat("2023-02-06T00:00:00+00:00")
+POINT = "b.hall.temperature"
+SITE = small_site({"zones": [{"id": POINT, "role": "zone_temperature", "unit": "degC", "address": "ai,1"}]})
 
 
 class DriftingClock(Clock):
@@ -25,20 +30,32 @@ class DriftingClock(Clock):
 
     set_by_s = 0.0
 
+    def __init__(self, epoch: datetime) -> None:
+        super().__init__(epoch)
+        self.begun = epoch
+
     def drift_s(self) -> float:
-        return self.set_by_s - (self.epoch - EPOCH).total_seconds()
+        return self.set_by_s - (self.epoch - self.begun).total_seconds()
 
 
 class Machine:
     """Vitals on a machine that does what the test says."""
 
-    def __init__(self, directory: Path) -> None:
-        self.clock = DriftingClock(EPOCH)
+    def __init__(self, directory: Path, epoch: datetime = EPOCH) -> None:
+        self.clock = DriftingClock(epoch)
         self.free = 10 * LEAST_BYTES
         self.triggers: Hub[Trigger] = Hub()
         self.ladder = Ladder(self.clock, changes=Hub[LevelChange]())
+        self.state = State(SITE)
         self.vitals = Vitals(
-            directory, self.clock, self.ladder, self.triggers, real=True, free_bytes=lambda _: self.free
+            directory,
+            self.clock,
+            self.ladder,
+            self.triggers,
+            self.state,
+            real=True,
+            made_in=2023,
+            free_bytes=lambda _: self.free,
         )
 
     async def after(self, minutes: float) -> Level:
@@ -83,6 +100,37 @@ async def test_a_clock_set_by_much_is_not_trusted(tmp_path: Path) -> None:
     assert "60 minutes" in machine.ladder.why
     assert not machine.vitals.checks()[1].ok
     assert machine.clock.epoch == EPOCH
+
+
+async def test_a_clock_that_was_set_back_leaves_no_reading_in_the_future(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    await asyncio.sleep(3600)
+    machine.vitals.look()
+    seen = machine.clock.now()
+    known = Reading(point=POINT, time=seen, received=seen, value=20.0)
+    machine.state.update([known])
+    machine.clock.set_by_s = -300.0
+    assert await machine.after(1) is Level.OPTIMISING
+    now = machine.clock.now()
+    assert now == seen - timedelta(seconds=240)
+    assert machine.state.value(POINT, now) == 20.0, "the building is not forgotten"
+    machine.state.update([Reading(point=POINT, time=now, received=now, value=21.0)])
+    assert machine.state.value(POINT, now) == 21.0
+
+
+@pytest.mark.parametrize("years", [-1, -53])
+async def test_a_clock_that_was_never_set_is_not_trusted_until_it_is(tmp_path: Path, years: int) -> None:
+    machine = Machine(tmp_path, EPOCH.replace(year=EPOCH.year + years))
+    assert await machine.after(1) is Level.RELEASED
+    assert f"shows the year {EPOCH.year + years}" in machine.ladder.why
+    assert not machine.vitals.checks()[1].ok
+    with machine.triggers.subscribe() as buffer:
+        machine.clock.set_by_s = (EPOCH - machine.clock.epoch).total_seconds()
+        await machine.after(1)
+        assert [trigger.cause for trigger in buffer.take()] == [Cause.CLOCK]
+    assert machine.clock.now() == EPOCH + timedelta(minutes=2)
+    assert await machine.after(2) is Level.OPTIMISING
+    assert machine.vitals.checks()[1].ok
 
 
 async def test_a_drift_of_a_moment_is_nothing(tmp_path: Path) -> None:

@@ -72,8 +72,8 @@ class Gate:
                 reading.quality is good
                 and value is not None
                 and sensor.calm_low <= value <= sensor.calm_high
-                and time is reading.received
                 and time > sensor.time
+                and (time is reading.received or time <= reading.received <= time + sensor.expected.max_age)
             ):
                 sensor.time = time
                 if value != sensor.value:
