@@ -58,6 +58,7 @@ class Flags(IntFlag):
     REPLACED = auto()  # another meter, or a register that was set
     UNIT_JUMP = auto()
     SUBSTITUTED = auto()  # another value in place of one that was missing or not believed
+    NO_SENSOR = auto()  # the device finds its sensor missing, open or shorted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -115,7 +115,7 @@ class SimulatedPoint(SimulatedObject):
             Prop.PRESENT_VALUE: self.present,
             Prop.STATUS_FLAGS: self.status,
             36: lambda: normal,  # event-state
-            103: lambda: application(ENUMERATED, b"\7" if point.fault else b"\0"),  # reliability: unreliable-other
+            Prop.RELIABILITY: lambda: application(ENUMERATED, bytes((point.reliability if point.fault else 0,))),
             81: lambda: no_fault,  # out-of-service
         }
         if self.kind is Kind.REAL:

@@ -30,6 +30,7 @@ class FieldObject:
     low: float | None = None  # the device refuses writes outside
     high: float | None = None
     fault: bool = False
+    reliability: int = 7  # BACnetReliability while in fault: 7 is unreliable-other, 4 open loop
     array: list[float | None] = field(default_factory=lambda: [None] * SLOTS)
     sensed: float = 0.0
     writes: list[int] = field(default_factory=lambda: [0] * SLOTS)  # accepted writes and relinquishes, by slot

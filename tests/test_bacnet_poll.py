@@ -35,7 +35,7 @@ async def test_requests_are_sized_by_what_the_device_accepts(clock: Clock, max_a
 
 
 async def test_a_device_without_read_multiple_is_read_singly(clock: Clock) -> None:
-    assert await polls(clock, Behaviour(read_multiple=False), 10) == [11, 10, 10]
+    assert await polls(clock, Behaviour(read_multiple=False), 10) == [21, 20, 20]
 
 
 async def test_the_size_that_a_device_can_really_bear_is_found_and_remembered(clock: Clock) -> None:
@@ -136,3 +136,27 @@ async def test_the_device_s_own_doubts_are_believed(
         (reading,) = await driver.read([TEMPERATURE])
     assert (reading.quality, reading.flags) == (quality, flags)
     assert (reading.value is None) == (quality is Quality.BAD)
+
+
+@pytest.mark.parametrize(
+    ("reliability", "why"),
+    [(4, Flags.NO_SENSOR), (5, Flags.NO_SENSOR), (3, Flags.OUT_OF_RANGE), (12, Flags.NO_ANSWER), (7, Flags.NONE)],
+)
+@pytest.mark.parametrize("read_multiple", [True, False])
+async def test_the_reason_of_a_fault_is_asked_for_once(
+    clock: Clock, *, reliability: int, why: Flags, read_multiple: bool
+) -> None:
+    async with bench(clock, behaviour=Behaviour(read_multiple=read_multiple)) as b, b.driver() as driver:
+        sensor = b.field["hall.temperature"]
+        await driver.read([TEMPERATURE])
+        before = b.server.requests
+        await driver.read([TEMPERATURE])
+        usual, before = b.server.requests - before, b.server.requests
+        sensor.fault, sensor.reliability = True, reliability
+        for _ in range(3):
+            (reading,) = await driver.read([TEMPERATURE])
+            assert (reading.value, reading.quality, reading.flags) == (None, Quality.BAD, Flags.FAULT | why)
+        assert b.server.requests - before == 3 * usual + 1
+        sensor.fault = False
+        (reading,) = await driver.read([TEMPERATURE])
+        assert (reading.quality, reading.flags) == (Quality.GOOD, Flags.NONE)

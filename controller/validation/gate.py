@@ -120,6 +120,7 @@ _WORDS = {  # the gravest first
     Flags.RESET: "the register begins again at nought",
     Flags.REPLACED: "the meter was exchanged",
     Flags.UNIT_JUMP: "it seems to come in another unit",
+    Flags.NO_SENSOR: "the sensor is missing, open or shorted",
     Flags.FAULT: "the device reports a fault",
     Flags.OVERRIDDEN: "overridden at the device",
     Flags.OUT_OF_SERVICE: "out of service",

@@ -54,6 +54,14 @@ _STATUS: Final[dict[tuple[Value, ...], tuple[Quality, Flags]]] = {
     bits: _judged(bits) for n in range(16) for bits in [tuple(bool(n & (8 >> k)) for k in range(4))]
 }
 _FINE: Final = (Quality.GOOD, Flags.NONE)
+_RELIABILITY: Final = {  # BACnetReliability, clause 21; the others say no more than that there is a fault
+    1: Flags.NO_SENSOR,
+    2: Flags.OUT_OF_RANGE,
+    3: Flags.OUT_OF_RANGE,
+    4: Flags.NO_SENSOR,  # open loop
+    5: Flags.NO_SENSOR,  # shorted loop
+    12: Flags.NO_ANSWER,  # communication failure
+}
 
 
 def sample(value: Decoded | WireError, status: Decoded | WireError = None) -> Sample:
@@ -75,6 +83,7 @@ class Poller:
 
     def __init__(self, ask: Ask, *, max_apdu: int, most: int | None = None, status_flags: bool = True) -> None:
         self._ask = ask
+        self._status = status_flags
         self._props = (Prop.PRESENT_VALUE, Prop.STATUS_FLAGS) if status_flags else (Prop.PRESENT_VALUE,)
         per_object = _PER_OBJECT + (_PER_FLAGS if status_flags else 0)
         self.size = max(1, (max_apdu - _HEAD) // per_object)  # objects a request; 0 = single reads
@@ -82,6 +91,8 @@ class Poller:
             self.size = min(self.size, most)
         self._proven = 0  # the largest size that was ever answered
         self._alone: set[int] = set()
+        self._mute: set[int] = set()  # have no status flags
+        self._why: dict[int, Flags] = {}  # of objects in fault
         self._plans: dict[tuple[int, ...], list[_Chunk]] = {}
 
     async def read(self, objects: tuple[int, ...]) -> list[Sample]:
@@ -93,7 +104,23 @@ class Poller:
             found = await self._fetch(chunks[0])
         else:
             found = await self._fetch_all(chunks)
-        return [found[obj] for obj in objects]
+        samples = [found[obj] for obj in objects]
+        if self._why or any(each.quality is Quality.BAD for each in samples):
+            return [await self._explained(obj, each) for obj, each in zip(objects, samples, strict=True)]
+        return samples
+
+    async def _explained(self, obj: int, found: Sample) -> Sample:
+        """A sample with the reason of its fault, which is asked for once: a fault is a reliability that is not good."""
+        if not found.flags & Flags.FAULT or not self._status:
+            self._why.pop(obj, None)
+            return found
+        if obj not in self._why:
+            try:
+                answer = await self._property(obj, Prop.RELIABILITY)
+            except (DriverError, Unexpected):  # the fault itself is known all the same
+                answer = None
+            self._why[obj] = _RELIABILITY.get(answer, Flags.NONE) if isinstance(answer, int) else Flags.NONE
+        return found._replace(flags=found.flags | self._why[obj])
 
     def _plan(self, objects: Sequence[int]) -> list[_Chunk]:
         several = [obj for obj in dict.fromkeys(objects) if obj not in self._alone]
@@ -185,9 +212,22 @@ class Poller:
 
     async def _single(self, obj: int) -> Sample:
         try:
-            answer = read_ack(await self._ask(Service.READ_PROPERTY, read_request(obj, Prop.PRESENT_VALUE)))
-        except Refused as err:
-            return sample(err.error or WireError(0, 0))
+            value = await self._property(obj, Prop.PRESENT_VALUE)
         except Unexpected:
             return Sample(None, Quality.BAD, Flags.NOT_A_NUMBER)
-        return sample(answer.value)
+        status: Decoded | WireError = None
+        if self._status and obj not in self._mute and not isinstance(value, WireError):
+            try:
+                status = await self._property(obj, Prop.STATUS_FLAGS)
+            except Unexpected:
+                status = None
+            if not isinstance(status, tuple):
+                self._mute.add(obj)
+        return sample(value, status)
+
+    async def _property(self, obj: int, prop: Prop) -> Decoded | WireError:
+        """One property; a refusal is returned. Raises NotReachable, Unexpected."""
+        try:
+            return read_ack(await self._ask(Service.READ_PROPERTY, read_request(obj, prop))).value
+        except Refused as err:
+            return err.error or WireError(0, 0)
