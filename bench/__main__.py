@@ -13,6 +13,7 @@ BENCHES = {
     "latency": "demand limit to dimmer, and price change to setpoint, on loopback",
     "fortnight": "a fortnight through the production path, with packets and with simulated drivers",
     "power": "150 simulated power cuts: nothing corrupt, no acknowledged command, lease or audit row lost",
+    "year": "a year of the primary school with simulated drivers, beside its own BMS",
     "kill": "killed with -9 twenty times: nothing acknowledged lost, in control again",
 }
 

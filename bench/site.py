@@ -1,4 +1,4 @@
-"""The town hall of the examples on ports of its own, so that a bench disturbs nobody."""
+"""The sites of the examples on ports of its own, so that a bench disturbs nobody."""
 
 import re
 import socket
@@ -8,7 +8,8 @@ from pathlib import Path
 from config.load import draft_of
 from config.site import Site
 
-EXAMPLE = Path(__file__).parents[1] / "config" / "examples" / "townhall.yaml"
+EXAMPLES = Path(__file__).parents[1] / "config" / "examples"
+EXAMPLE = EXAMPLES / "townhall.yaml"
 BASES = range(21_000, 32_000, 100)  # below the ports a system hands out by itself
 _PORT = re.compile(r"\b478(\d\d)\b")
 
@@ -27,11 +28,12 @@ def moved(text: str | None = None) -> str:
     return _PORT.sub(lambda found: str(base + int(found[1])), text)
 
 
-def example() -> Site:
-    """The town hall on free ports."""
-    site = draft_of(moved(), EXAMPLE.name).site
+def example(name: str = "townhall") -> Site:
+    """An example's site on free ports."""
+    file = EXAMPLES / f"{name}.yaml"
+    site = draft_of(moved(file.read_text(encoding="utf-8")), file.name).site
     if site is None:
-        raise ValueError(f"{EXAMPLE.name} is not in order; see plenum check")
+        raise ValueError(f"{file.name} is not in order; see plenum check")
     return site
 
 

@@ -91,7 +91,8 @@ def _sources(site: Site, problem: Problem, plan: Plan, step: int) -> Iterator[Wi
             yield Wish(point=point, value=float(min(100, max(30, round(100 * share)))), reason=reason)
     if boiler is not None and (point := _point(site, Role.ENABLE, boiler.id)) is not None:
         kw = plan.series["boiler"].values[step]
-        reason = f"{kw:.0f} kW beside the heat pump" if boiler_runs else "not needed"
+        beside = "" if heat_pump is None else " beside the heat pump"
+        reason = f"{kw:.0f} kW{beside}" if boiler_runs else "not needed"
         kept = guards and not pump_guards
         yield Wish(point=point, value=float(boiler_runs or kept), reason="ready against frost" if kept else reason)
     if tank is not None and (point := _point(site, Role.TANK_SETPOINT, tank.id)) is not None:

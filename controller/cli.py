@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     simulate.add_argument("--tune-baseline", action="store_true", help="tune the building's own BMS and write it down")
     simulate.add_argument("--json", action="store_true")
 
-    demo = commands.add_parser("demo", help="a simulated town hall, controlled live, with its page")
+    demo = commands.add_parser("demo", help="a simulated building, controlled live, with its page")
     demo.add_argument(
         "--pace",
         type=float,
@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--port", type=int, default=8080)
     demo.add_argument("--seed", type=int, default=1)
     demo.add_argument("--data", type=Path, default=Path(".demo"), help="its throw-away directory (default %(default)s)")
-    demo.add_argument("--site", type=Path, help="a copy of the town hall's file, such as one with other ports")
+    demo.add_argument("--site", type=Path, help="another simulated site's file (default: the town hall's)")
     return parser
 
 

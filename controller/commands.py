@@ -274,7 +274,8 @@ def print_plan(site: Site, plan: Plan) -> None:
         ("boiler", "boiler kW"),
         ("tank", "tank kWh"),
     ]
-    shown = [(key, title) for key, title in columns if key in plan.series]
+    there = {"import"} | {plant.kind for building in site.buildings for plant in building.plant}
+    shown = [(key, title) for key, title in columns if key in plan.series and key in there]
     table = Table(title=f"{site.name}: the next {len(plan.series['import'].values) // ROWS_STEP} hours")
     for title in ("from", *(title for _, title in shown)):
         table.add_column(title, justify="right")

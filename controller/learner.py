@@ -21,7 +21,7 @@ from drivers.clock import Clock
 from optimiser.history import History as Teachings
 from optimiser.identify import Learnt
 from optimiser.identify import learn as learn_zones
-from optimiser.plant import FEWEST, PlantFit, heat_pump_curve, identify_plant
+from optimiser.plant import FEWEST, PlantFit, heat_pump_curve, identify_boiler, identify_plant
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +101,14 @@ def _plant_taught(fit: PlantFit) -> dict[str, float]:
 def _plant(site: Site, estimator: Estimator, steps: int) -> Callable[[], PlantFit]:
     pump, boiler = heat_pump_of(site), boiler_of(site)
     if pump is None:
-        return PlantFit
+        if boiler is None:
+            return PlantFit
+        return partial(
+            identify_boiler,
+            rated_efficiency=boiler.efficiency,
+            heat_kw=estimator.output(boiler.id, steps),
+            gas_kw=estimator.power_by_register(Fuel.GAS, steps),
+        )
     outdoor = estimator.outdoor(steps)
     rated_max, rated_cop = heat_pump_curve(pump.heat_kw, pump.cop, outdoor, estimator.usual_flow(outdoor))
     gas = None if boiler is None else estimator.power_by_register(Fuel.GAS, steps)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from config.roles import Role
-from config.site import AirHandler, Circuit, Site, Tank, Zone
+from config.site import AirHandler, Boiler, Circuit, Site, Tank, Zone
 from controller.actuate import Wish
 from controller.learned import boiler_of, heat_pump_of
 from controller.occupancy import Occupancy
@@ -22,6 +22,8 @@ COMFORT_GUARD_K = 0.2
 SETBACK_DEGC = 15.0
 WARM_UP_K_PER_H = 0.6  # at 0 degC outdoors, before anything was learned
 LONGEST_START = timedelta(hours=8)
+HEATING_LIMIT_DEGC = 16.0  # warmer than that outdoors, a boiler alone rests
+OPEN_PERCENT = 5.0
 CO2_LOW_PPM, CO2_HIGH_PPM = 600.0, 1000.0
 LIGHTS_OUT_AFTER = timedelta(minutes=10)
 LUMEN_PER_W = 110.0  # luminous efficacy of daylight
@@ -131,6 +133,8 @@ class Rules:
     def _source(self, now: Now) -> Iterator[Wish]:
         heat_pump, boiler = heat_pump_of(self._site), boiler_of(self._site)
         if heat_pump is None:
+            if boiler is not None:
+                yield from self._boiler_alone(boiler, now.time)
             return
         carbon_price = self._site.carbon.price_per_kg
         _, cop = heat_pump_curve(heat_pump.heat_kw, heat_pump.cop, self._outdoor(now.time), 42.0)
@@ -152,6 +156,19 @@ class Rules:
                 yield Wish(
                     point=point, value=tank.high - 3.0 if full else 45.0, reason="cheap heat" if full else "ready"
                 )
+
+    def _boiler_alone(self, boiler: Boiler, now: datetime) -> Iterator[Wish]:
+        """It waits for an open valve, and rests on warm days; where no valve reports, only the weather counts."""
+        point = self._writable(Role.ENABLE, boiler.id)
+        if point is None:
+            return
+        valves = [v for z in self._zones if (v := self._value(Role.VALVE_POSITION, z.id, now)) is not None]
+        if self._outdoor(now) > HEATING_LIMIT_DEGC:
+            yield Wish(point=point, value=0.0, reason=f"over {HEATING_LIMIT_DEGC:.0f} degC outdoors")
+        elif valves and max(valves) < OPEN_PERCENT:
+            yield Wish(point=point, value=0.0, reason="all valves are shut")
+        else:
+            yield Wish(point=point, value=1.0, reason="a valve is open" if valves else "it is cold outdoors")
 
     def _present(self, zone: str, now: datetime) -> bool | None:
         """People are there or were a moment ago; None = no usable sensor."""

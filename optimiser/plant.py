@@ -101,6 +101,14 @@ def identify_plant(
     )
 
 
+def identify_boiler(*, rated_efficiency: float, heat_kw: Floats, gas_kw: Floats) -> PlantFit:
+    """Return the scale of a boiler's rated efficiency where there is no heat pump; else as `identify_plant`."""
+    scale = _boiler(heat_kw, gas_kw, rated_efficiency)
+    if scale == 1.0:
+        return PlantFit()
+    return PlantFit(boiler_efficiency=scale, reason=f"boiler efficiency {scale:.2f} of the rated one")
+
+
 def _capacity(shares: Floats, flat_out: NDArray[np.bool_] | None) -> float:
     if flat_out is not None and flat_out.sum() >= FEWEST:
         return float(np.clip(np.median(shares[flat_out]), *SCALES))

@@ -21,6 +21,7 @@ SUPERVISORS = range(9, 15)  # slots the watchdog clears
 SILENT_MIN = 5
 FIRST_RATE, LEAST_RATE, MOST_RATE = 40.0, 8.0, 300.0  # minutes a kelvin of warm-up
 LEARNING = 0.3
+NEAR_K = 0.3  # this far below its setpoint a zone has arrived
 LOOK_AHEAD_MIN = 14 * 60
 DEMAND_PERCENT = 5.0
 FROST_DEGC, FROST_SETPOINT = 8.0, 12.0
@@ -55,7 +56,7 @@ class ZonePoints:
     valve: FieldObject
     setpoint: FieldObject
     light: FieldObject | None
-    people: int  # index in the building
+    shift_k: float  # of its setpoints, from those of the zones that are to be warmest
 
 
 @dataclass(slots=True)
@@ -77,15 +78,16 @@ class Bms:
         self._warming = False  # a zone is in its hours or warming up for them, and more than 1 K short
 
         wires = Points(site, points)
+        warmest = max(zone.comfort.occupied.low for zone in building.zones)
         self._zones = [
             ZonePoints(
                 temperature=wires.find(Role.ZONE_TEMPERATURE, zone.id),
                 valve=wires.find(Role.VALVE_POSITION, zone.id),
                 setpoint=wires.find(Role.HEATING_SETPOINT, zone.id),
                 light=wires.maybe(Role.LIGHT_LEVEL, zone.id),
-                people=index,
+                shift_k=zone.comfort.occupied.low - warmest,
             )
-            for index, zone in enumerate(building.zones)
+            for zone in building.zones
         ]
         ahu = only(building, AirHandler)
         self._fan = wires.maybe(Role.FAN_SPEED, ahu.id) if ahu is not None else None
@@ -142,11 +144,12 @@ class Bms:
         span = next((span for span in spans if minute < span[1]), None)
         wanted = s.setback_degc
         if span is not None:
-            warm = self._warm(self.state.zones[zone], minute, span, measured)
-            wanted = s.occupied_degc if warm else wanted
-            self._warming |= warm and measured < s.occupied_degc - 1.0
+            target = s.occupied_degc + points.shift_k
+            warm = self._warm(self.state.zones[zone], minute, span, measured, target)
+            wanted = target if warm else wanted
+            self._warming |= warm and measured < target - 1.0
             if band is TariffBand.NIGHT and 0 < span[0] - minute < LOOK_AHEAD_MIN:
-                wanted = max(wanted, s.night_degc)
+                wanted = max(wanted, s.night_degc + points.shift_k)
         if measured < FROST_DEGC:
             wanted = max(wanted, FROST_SETPOINT)
         put(points.setpoint, wanted)
@@ -155,32 +158,31 @@ class Bms:
             lit = any(start - margin <= minute < end + margin for start, end in spans)
             put(points.light, s.light_percent if lit else 0.0)
 
-    def _warm(self, program: ZoneProgram, minute: int, span: tuple[int, int], measured: float) -> bool:
+    def _warm(self, program: ZoneProgram, minute: int, span: tuple[int, int], measured: float, target: float) -> bool:
         """In occupied hours, or warming up for them. In summer nothing is warmed up, and nothing learnt from it."""
         start, end = span
         if self.state.heat.summer:
             program.began = None
             return start <= minute < end - self.settings.stop_early_min
         if minute >= start:
-            self._learn(program, minute, measured, arrived=True)
+            self._learn(program, minute, measured, target, arrived=True)
             return minute < end - self.settings.stop_early_min
-        program.lead = self._lead(program, measured)
+        program.lead = self._lead(program, target - measured)
         if start - minute > program.lead and program.began is None:
             return False
         if program.began is None:
             program.began, program.began_degc = minute, measured
-        self._learn(program, minute, measured, arrived=measured >= self.settings.occupied_degc - 0.3)
+        self._learn(program, minute, measured, target, arrived=measured >= target - NEAR_K)
         return True
 
     def _cold(self) -> float:
         return 1 + 0.025 * max(7.0 - (self.state.heat.outdoor or 0.0), 0.0)
 
-    def _lead(self, program: ZoneProgram, measured: float) -> float:
-        missing = max(self.settings.occupied_degc - measured, 0.0)
-        lead = self.settings.start_margin * program.rate * self._cold() * missing
+    def _lead(self, program: ZoneProgram, missing: float) -> float:
+        lead = self.settings.start_margin * program.rate * self._cold() * max(missing, 0.0)
         return min(lead, self.settings.longest_start_h * 60)
 
-    def _learn(self, program: ZoneProgram, minute: int, measured: float, *, arrived: bool) -> None:
+    def _learn(self, program: ZoneProgram, minute: int, measured: float, target: float, *, arrived: bool) -> None:
         """After a warm-up, move the learnt rate towards what was measured."""
         if program.began is None or not arrived:
             return
@@ -188,7 +190,7 @@ class Bms:
         if minute - program.began >= 20 and gained > 0.5:
             rate = (minute - program.began) / gained / self._cold()
             program.rate += LEARNING * (min(max(rate, LEAST_RATE), MOST_RATE) - program.rate)
-        if measured >= self.settings.occupied_degc - 0.3 or gained <= 0.5 or minute - program.began >= 20:
+        if measured >= target - NEAR_K or gained <= 0.5 or minute - program.began >= 20:
             program.began = None
 
     def _occupied_soon(self, minute: int) -> bool:

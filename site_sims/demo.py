@@ -1,4 +1,4 @@
-"""`plenum demo`: a simulated town hall on real BACnet/IP and MQTT packets, controlled live, with its pages.
+"""`plenum demo`: a simulated building on real BACnet/IP and MQTT packets, controlled live, with its pages.
 
 At any pace but 1 building and controller share one loop and its time. At pace 1 the building is a process of its own,
 beside the service and its guard as in production, so that one may kill the service and watch the guard hand back.
@@ -18,10 +18,10 @@ from datetime import timedelta
 from pathlib import Path
 from time import perf_counter
 
-from config.load import load_site
 from config.site import Site
 from controller.backend.backend import Setting
 from controller.carbon.intensity import read_intensity
+from controller.check import check_site, format_findings
 from controller.guarding import GuardProcess
 from controller.learned import load
 from controller.planner import Solver
@@ -38,6 +38,7 @@ from optimiser.worker import InProcess, Worker
 from site_sims.forecasts import INTENSITY, Forecasts
 from site_sims.live import SimulatedOutlook
 from site_sims.prelude import SITE, Past, beginning, live_before, model_file
+from site_sims.truth import unknown_building
 from site_sims.virtual_time import VirtualTimeLoop
 from site_sims.world import Disturbances, busy_port, world
 
@@ -78,7 +79,13 @@ def say(text: str) -> None:
 def run_demo(args: Namespace) -> int:
     """The command; returns its exit code."""
     site_file = args.site or SITE
-    site = load_site(site_file)
+    site, findings = check_site(site_file)
+    if site is None or findings:
+        say(format_findings(findings))
+        return WRONG_INPUT
+    if unknown := unknown_building(site.id):
+        say(f"plenum demo: {unknown}")
+        return WRONG_INPUT
     if args.pace <= 0:
         say("plenum demo: --pace is simulated seconds a second, above 0; 60 is usual, 1 is real time")
         return WRONG_INPUT

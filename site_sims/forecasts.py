@@ -111,8 +111,9 @@ class Forecasts:
         return self._forecast(SOLAR, now, start=start, step=step, unit="kW/m2", steps=steps, blur=blur)
 
     def carbon(self, now: datetime, *, start: datetime, steps: int, step: timedelta) -> Forecast:
-        """Grid carbon intensity, gCO2/kWh."""
-        true = self.intensity.actual_g_per_kwh(start, step, steps)
+        """Grid carbon intensity, gCO2/kWh; the last half-hour known stands for what lies beyond the data."""
+        known_until = self.intensity.span[1] - timedelta(minutes=CARBON.every_min)
+        true = self.intensity.actual_g_per_kwh(min(start, known_until), step, steps)
 
         def blur(error: Array) -> Array:
             return np.maximum(true + error, 0.0)

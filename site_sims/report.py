@@ -72,7 +72,10 @@ def as_table(result: Mapping[str, Any]) -> str:
         ("carbon, kgCO2e, annual factor", lambda run: f"{run['carbon_kg']['annual']:,.0f}"),
         ("too cold while occupied, K h", lambda run: f"{run['discomfort_kh']['below']:.1f}"),
         ("too warm while occupied, K h", lambda run: f"{run['discomfort_kh']['above']:.1f}"),
-        ("mean while occupied, degC", lambda run: f"{run['mean_occupied_degc']:.2f}"),
+        (
+            "mean while occupied, degC",
+            lambda run: "-" if run["mean_occupied_degc"] is None else f"{run['mean_occupied_degc']:.2f}",
+        ),
         ("peak import, kW", lambda run: f"{run['peak_kw']:.0f}"),
         ("commands", lambda run: f"{run['commands']:,}"),
         (f"starts: {machines}", lambda run: " / ".join(str(n) for n in run["starts"].values())),

@@ -5,7 +5,8 @@ price of heat: the same price for every run that is compared.
 """
 
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ class Score:
     cost: float
     carbon_kg: dict[str, float]  # grid: half-hourly intensity; annual: the year's factor. Exports are not credited
     discomfort_kh: dict[str, float]  # below, above; summed over zones
-    mean_occupied_degc: float  # by area
+    mean_occupied_degc: float  # by area; NaN if nobody was expected
     peak_kw: float  # highest half-hour of import
     commands: int
     starts: dict[str, int]
@@ -64,7 +65,9 @@ class Score:
 def _rounded(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _rounded(part) for key, part in value.items()}
-    return round(value, 2) if isinstance(value, float) else value
+    if isinstance(value, float):
+        return round(value, 2) if isfinite(value) else None  # nobody came: there is no mean
+    return value
 
 
 @dataclass(slots=True)
@@ -159,9 +162,9 @@ class Scorer:
         starts_s = int(self._since.timestamp()) + 1800 * np.arange(imported.size)
         rate = np.array([building.rates.at(Fuel.ELECTRICITY, second // 60) for second in starts_s.tolist()])
         gas_rate = np.array([building.rates.at(Fuel.GAS, second // 60) for second in starts_s.tolist()])
-        grams, _ = self._intensity.lookup(starts_s)
-        if np.isnan(grams).any():
+        if not self._intensity.span[0] <= self._since <= building.time <= self._intensity.span[1]:
             raise LookupError(f"no carbon intensity for all of the run from {self._since:%Y-%m-%d}")
+        grams = self._intensity.actual_g_per_kwh(self._since, timedelta(minutes=HALF_HOUR_MIN), imported.size)
         year = self._since.year
         gas_kg, grid_kg = (
             float(factor(activity, year).kg_per_kwh) for activity in (Activity.GAS, Activity.ELECTRICITY)

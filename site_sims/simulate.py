@@ -25,7 +25,7 @@ from site_sims.learning import learning_weeks
 from site_sims.live import controlled
 from site_sims.report import as_json, as_table
 from site_sims.score import HeatValue, Score, Scorer
-from site_sims.truth import SITES
+from site_sims.truth import SITES, unknown_building
 from site_sims.tune import tune_baseline, write_settings
 from site_sims.virtual_time import VirtualTimeLoop
 
@@ -171,12 +171,8 @@ def run_simulate(args: Namespace) -> int:
     if site is None or findings:
         console.print(format_findings(findings), markup=False, highlight=False)
         return 2
-    if not (SITES / f"{site.id}.yaml").exists():
-        known = ", ".join(sorted(path.stem for path in SITES.glob("*.yaml")))
-        console.print(
-            f"plenum simulate: nothing is known of the building behind {site.id!r}; simulated ones are: {known}",
-            markup=False,
-        )
+    if unknown := unknown_building(site.id):
+        console.print(f"plenum simulate: {unknown}", markup=False)
         return 2
     if args.tune_baseline:
         return _tune(site, args, console)

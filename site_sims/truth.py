@@ -67,7 +67,7 @@ class Gains(Frozen):
 class BmsTruth(Frozen):
     """Settings of the building's own control. The command that chose them stands beside them in the site's truth."""
 
-    occupied_degc: float = 20.5
+    occupied_degc: float = 20.5  # of the zones whose band begins highest; others as much lower as theirs does
     setback_degc: float = 15.0
     start_margin: float = 1.0  # multiplies the learnt warm-up time
     longest_start_h: float = 8.0
@@ -102,6 +102,14 @@ def load_truth(path: Path) -> Truth:
     """Read a truth file; raises OSError or pydantic's ValidationError."""
     content: Any = YAML(typ="safe").load(path)
     return Truth.model_validate(content)
+
+
+def unknown_building(site_id: str) -> str:
+    """Why a site cannot be simulated, with what can be; empty if its truth is known."""
+    if (SITES / f"{site_id}.yaml").exists():
+        return ""
+    known = ", ".join(sorted(path.stem for path in SITES.glob("*.yaml")))
+    return f"nothing is known of the building behind {site_id!r}; simulated ones are: {known}"
 
 
 def site_truth(site_id: str) -> Truth:

@@ -36,8 +36,8 @@ log = logging.getLogger(__name__)
 Knob = tuple[str, tuple[float, ...]]
 
 KNOBS: tuple[Knob, ...] = (
-    ("curve_slope", (0.7, 0.85, 1.0, 1.1, 1.2, 1.3, 1.4, 1.55)),
-    ("curve_offset", (18.0, 20.0, 22.0, 24.0, 26.0, 28.0, 31.0)),
+    ("curve_slope", (0.7, 0.85, 1.0, 1.1, 1.2, 1.3, 1.4, 1.55, 1.7, 1.85)),
+    ("curve_offset", (18.0, 20.0, 22.0, 24.0, 26.0, 28.0, 31.0, 34.0, 38.0)),
     ("start_margin", (0.5, 0.65, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5)),
     ("longest_start_h", (3.0, 4.5, 6.0, 8.0, 10.0, 12.0, 16.0)),
     ("boost_k", (0.0, 2.0, 4.0, 6.0, 9.0, 12.0, 16.0)),
@@ -57,6 +57,15 @@ KNOBS: tuple[Knob, ...] = (
     ("fan_before_min", (0.0, 15.0, 30.0)),
     ("light_margin_min", (0.0, 5.0, 10.0, 15.0, 20.0, 30.0)),
 )
+
+ONLY_WITH = {"bias_": "heat_pump", "tank_": "tank", "backup_": "heat_pump", "fan_": "air_handler"}  # knobs, plant
+
+
+def knobs_of(site: Site) -> tuple[Knob, ...]:
+    """The knobs that turn something in this site's plant."""
+    kinds = {item.kind for item in site.buildings[0].plant}
+    idle = tuple(prefix for prefix, kind in ONLY_WITH.items() if kind not in kinds)
+    return tuple(knob for knob in KNOBS if not knob[0].startswith(idle))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,12 +161,12 @@ def tune_baseline(
     days: int = LEARN_DAYS,
     rounds: int = 3,
     workers: int = 2,
-    knobs: Sequence[Knob] = KNOBS,
 ) -> Trial:
     """The best settings found for the site's BMS, from those in its truth file; shows a progress bar.
 
     Worker processes are started afresh, so call this under `if __name__ == "__main__"`.
     """
+    knobs = knobs_of(site)
     path = truth or SITES / f"{site.id}.yaml"
     first = Task(site=site, truth=path, settings=load_truth(path).bms, seed=seed, start=start, days=days)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool, Progress() as progress:
@@ -177,12 +186,15 @@ def _advance(progress: Progress, bar: Any) -> bool:
 
 
 def write_settings(trial: Trial, path: Path, *, command: str) -> None:
-    """Put tuned settings into a truth file, with the command that found them in a comment beside them."""
+    """Put tuned settings into a truth file, with the command that found them in a comment beside them.
+
+    Settings that neither stood in the file nor were changed are left out: they are the usual ones.
+    """
     yaml = YAML()
-    yaml.width = 120
+    yaml.width = 140
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     content = yaml.load("".join(line for line in lines if not line.startswith(f"# {TUNED_BY}")))
-    changed = trial.settings.model_dump(mode="json")
+    changed = trial.settings.model_dump(mode="json", exclude_unset=True)
     content.pop("bms", None)
     content["bms"] = CommentedMap(changed)
     content.yaml_set_comment_before_after_key("bms", before=f"{TUNED_BY} `{command}`")

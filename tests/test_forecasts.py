@@ -95,3 +95,11 @@ def test_a_quarter_hour_grid_between_issues_starts_at_the_lead_it_has() -> None:
 def test_beyond_the_horizon_is_refused() -> None:
     with pytest.raises(ValueError, match="reaches 54 h"):
         forecasts().outdoor(NOW, start=NOW + timedelta(hours=50), steps=20, step=HALF_HOUR)
+
+
+def test_beyond_the_carbon_data_the_last_half_hour_stands() -> None:
+    told = forecasts()
+    midnight = told.intensity.span[1]
+    last = told.intensity.actual_g_per_kwh(midnight - HALF_HOUR, HALF_HOUR, 1)[0]
+    series = told.carbon(midnight, start=midnight, steps=2, step=HALF_HOUR).series
+    assert series.values[0] == pytest.approx(last, abs=25)

@@ -88,6 +88,23 @@ def test_where_there_is_nothing_the_days_mean_stands_in() -> None:
     assert kinds == [Kind.ACTUAL, Kind.SUBSTITUTED, Kind.ESTIMATED, Kind.ESTIMATED, None]
 
 
+def test_a_day_without_any_value_is_bridged_for_plans_and_a_longer_gap_is_not() -> None:
+    start = datetime(2023, 2, 5, 23, 30, tzinfo=UTC)
+    for days, bridged in ((1, True), (3, False)):
+        actual = np.array([100.0, *[NONE] * (48 * days), 149.0, 149.0])
+        grid = IntensityFile(int(start.timestamp()), actual, np.full(len(actual), NONE), Basis())
+        middle = start + timedelta(hours=20)
+        if bridged:
+            whole = grid.actual_g_per_kwh(start, HALF, 50)
+            np.testing.assert_allclose(whole, np.arange(100, 150))
+            np.testing.assert_allclose(grid.actual_g_per_kwh(middle, HALF, 4), [140, 141, 142, 143])
+            assert grid.lookup([int(middle.timestamp())])[1] == [None]  # what is accounted for is not invented
+        else:
+            with pytest.raises(LookupError, match="no intensity from 2023-02-06 23:30"):
+                grid.actual_g_per_kwh(start + timedelta(days=1), HALF, 48)
+            assert grid.actual_g_per_kwh(start + timedelta(days=3), HALF, 3).tolist() == [149.0, 149.0, 149.0]
+
+
 def test_forecasts_and_actuals_are_kept_apart(grid: IntensityFile) -> None:
     start = datetime(2023, 6, 7, 9, tzinfo=UTC)
     assert grid.forecast_g_per_kwh(start, HALF, 2)[1] == 185

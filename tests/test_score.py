@@ -1,5 +1,6 @@
 """Scores add up and value what is stored."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -110,3 +111,12 @@ def test_the_json_has_the_agreed_keys() -> None:
     assert agreed <= set(shown)
     assert set(shown["carbon_kg"]) == {"grid", "annual"}
     assert set(shown["starts"]) == {"heat_pump", "boiler"}
+
+
+def test_where_nobody_is_expected_there_is_no_mean_temperature() -> None:
+    building = town_hall(start=TUESDAY + timedelta(hours=1))
+    scorer = Scorer(building)
+    building.advance(timedelta(minutes=30))
+    shown = scorer.score().as_json()
+    assert shown["mean_occupied_degc"] is None
+    assert json.loads(json.dumps(shown, allow_nan=False)) == shown

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from rich.progress import Progress
 
+from site_sims.demo import run_demo
 from site_sims.simulate import Span, learn_first, run_bms, run_controlled, run_simulate, simulate
 from tests.town_hall import EXAMPLE, town_hall_site
 
@@ -71,6 +72,27 @@ def test_a_site_with_mistakes_is_not_simulated(tmp_path: Path, capsys: pytest.Ca
     wrong.write_text("id: Town Hall\n", encoding="utf-8")
     assert run_simulate(arguments(site=wrong)) == 2
     assert "site.yaml" in capsys.readouterr().err
+
+
+def test_a_building_nobody_knows_is_neither_simulated_nor_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = EXAMPLE.with_name("first_site.yaml")
+    data = tmp_path / "demo"
+    assert run_simulate(arguments(site=site)) == 2
+    assert run_demo(Namespace(site=site, pace=60.0, port=0, seed=1, data=data)) == 2
+    said = capsys.readouterr()
+    for text in (said.err, said.out):
+        assert "nothing is known of the building behind" in " ".join(text.split())
+        assert "school, townhall" in " ".join(text.split())
+    assert not data.exists()
+
+
+def test_a_demonstration_of_a_site_with_mistakes_names_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wrong = tmp_path / "site.yaml"
+    wrong.write_text("id: Town Hall\n", encoding="utf-8")
+    assert run_demo(Namespace(site=wrong, pace=60.0, port=0, seed=1, data=tmp_path / "demo")) == 2
+    assert "site.yaml" in capsys.readouterr().out
 
 
 @pytest.mark.slow

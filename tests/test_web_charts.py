@@ -124,6 +124,22 @@ async def test_a_plan_without_a_past_or_a_tank_still_draws() -> None:
     assert "<path" in pictures.small(bare, alone)
 
 
+async def test_only_the_heat_there_is_is_drawn() -> None:
+    from dataclasses import replace
+
+    plan = FakeBackend(Clock(START.replace(hour=13))).plan()
+    assert plan is not None
+    both, boiler = figures.heat(plan), figures.heat(replace(plan, heat_pump=None, tank=None))
+    assert both.columns == ("Heat pump", "Boiler", "Tank")
+    assert "the heat pump gives" in both.summary
+    assert boiler.columns == ("Boiler",)
+    assert {len(row.cells) for row in boiler.rows} == {1}
+    assert boiler.summary.startswith("In the plan the boiler gives ")
+    assert [key.name for key in boiler.legend] == ["Boiler, kW"]
+    nothing = figures.heat(replace(plan, heat_pump=None, boiler=None, tank=None))
+    assert nothing.summary == "Nothing here makes heat."
+
+
 def test_a_gauge_says_in_words_what_it_draws() -> None:
     assert 'aria-label="21.0 °C; wanted 20 to 23.5 °C; setpoint 20.5 °C"' in pictures.gauge(zone())
     assert "no reading" in pictures.gauge(zone(temperature_degc=None, setpoint_degc=None))

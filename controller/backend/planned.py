@@ -1,6 +1,6 @@
 """The plan as the pages show it: the day ahead, and the hours before it beside what the plans of the time foretold."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -123,8 +123,8 @@ class Planned:
             zones=tuple(self._zone(z.id, kept, future, quarter) for z in problem.zones),
             price=self._price(problem, quarter),
             intensity=self._intensity(problem, quarter),
-            heat_pump=self._past_and(self._heat("heat_pump"), future["heat_pump"], quarter),
-            boiler=self._past_and(self._heat("boiler"), future["boiler"], quarter),
+            heat_pump=self._source("heat_pump", future, quarter),
+            boiler=self._source("boiler", future, quarter),
             imported=_series(future["import"].start, "kW", (imported - exported).tolist()),
             tank=future.get("tank"),
             tank_capacity_kwh=problem.tank.capacity_kwh if tank is not None and problem.tank is not None else None,
@@ -157,10 +157,14 @@ class Planned:
             past_planned=self._foretold([f"temperature:{zone}"], quarter, "degC"),
         )
 
-    def _heat(self, kind: str) -> str | None:
-        """The heat meter of the plant that a plan's series stands for."""
-        plant = next((p.id for b in self._service.site.buildings for p in b.plant if p.kind == kind), "")
-        return self._points.get((Role.HEAT_OUTPUT, plant))
+    def _source(self, kind: str, future: Mapping[str, Series], quarter: datetime) -> Series | None:
+        """Heat of the plant that a plan's series stands for, as metered and as planned; None if there is no such."""
+        plant = next((p.id for b in self._service.site.buildings for p in b.plant if p.kind == kind), None)
+        if plant is None:
+            return None
+        past = self._past(self._points.get((Role.HEAT_OUTPUT, plant)), quarter, "kW")
+        known = [NAN] * PAST_STEPS if past is None else past.values
+        return _series(quarter - PAST, "kW", [*known, *future[kind].values])
 
     def _past(self, point: str | None, quarter: datetime, unit: str) -> Series | None:
         """Measured quarter hours up to `quarter`; None for a point there is none of."""
@@ -175,10 +179,6 @@ class Planned:
         known = known[max(len(known) - max(last, 0), 0) :] if last > 0 else known[:0]
         values[max(last, 0) - len(known) : max(last, 0)] = known
         return _series(quarter - PAST, unit, values.tolist())
-
-    def _past_and(self, point: str | None, future: Series, quarter: datetime) -> Series:
-        past = self._past(point, quarter, future.unit)
-        return future if past is None else _series(past.start, future.unit, (*past.values, *future.values))
 
     def _foretold(self, names: Iterable[str], quarter: datetime, unit: str) -> Series:
         """What the plans of the time had foretold for the hours before `quarter`."""

@@ -13,6 +13,8 @@ from config.intensity import NESO, Basis, Floats, Intensity, Kind, plausible
 from config.localtime import DAY_S, HALF_HOUR_S, epoch_s, utc
 from config.site import Carbon
 
+BRIDGED = 96  # half-hours without any value that are bridged
+
 
 class IntensityFile:
     """Half-hours on an even UTC grid, cleaned: what was, and what had been forecast."""
@@ -34,6 +36,8 @@ class IntensityFile:
         mean = self._daily_mean(value)
         self._value = np.where(known, value, mean)
         self._kind = np.where(believed, 0, np.where(known, 1, np.where(np.isnan(mean), 3, 2)))
+        self._bridged = _bridged(self._value)
+        self._bridged_forecast = _bridged(np.where(np.isnan(forecast), self._value, forecast))
 
     def _daily_mean(self, value: Floats) -> Floats:
         """For each half-hour, the mean of its UTC day; NaN on a day without any value."""
@@ -76,26 +80,25 @@ class IntensityFile:
             start=start, g_per_kwh=float(value[0]), kind=kinds[0], basis=self.basis, issued_at=self.issued_at
         )
 
-    def _series(self, source: Floats, start: datetime, step: timedelta, n: int) -> Floats:
+    def _series(self, bridged: Floats, start: datetime, step: timedelta, n: int) -> Floats:
         starts = epoch_s(start) + int(step.total_seconds()) * np.arange(n)
-        index = self._index(starts)
-        values = np.where(index >= 0, source[index], np.nan)
+        place = np.clip((starts - self.start_s) // HALF_HOUR_S, 0, len(bridged) - 1)
+        values: Floats = bridged[place]
         known = np.flatnonzero(~np.isnan(values))
-        if not len(known):
+        if not (self._index(starts) >= 0).any() or not len(known):
             raise LookupError(
                 f"no intensity from {start:%Y-%m-%d %H:%M} on; the file covers {self.span[0]:%Y-%m-%d}"
                 f" to {self.span[1]:%Y-%m-%d}"
             )
-        return np.interp(np.arange(n), known, values[known])
+        return values if len(known) == n else np.interp(np.arange(n), known, values[known])
 
     def actual_g_per_kwh(self, start: datetime, step: timedelta, n: int) -> Floats:
         """What was, cleaned, for `n` steps; gaps are bridged. Raises LookupError if nothing is known of them."""
-        return self._series(self._value, start, step, n)
+        return self._series(self._bridged, start, step, n)
 
     def forecast_g_per_kwh(self, start: datetime, step: timedelta, n: int) -> Floats:
-        """What had been forecast, for `n` steps; gaps are bridged. Raises LookupError if nothing is known of them."""
-        both = np.where(np.isnan(self._forecast), self._value, self._forecast)
-        return self._series(both, start, step, n)
+        """What had been forecast, for `n` steps; else as `actual_g_per_kwh`."""
+        return self._series(self._bridged_forecast, start, step, n)
 
     def joined(self, other: "IntensityFile") -> "IntensityFile":
         """Both series as one, `other` winning where both know; raises ValueError if their bases differ."""
@@ -112,6 +115,17 @@ class IntensityFile:
                 column[at : at + len(values)] = np.where(np.isnan(values), column[at : at + len(values)], values)
             columns.append(column)
         return IntensityFile(first, columns[0], columns[1], self.basis, issued_at=other.issued_at or self.issued_at)
+
+
+def _bridged(values: Floats) -> Floats:
+    """Gaps of two days at most bridged in straight lines; longer ones stay NaN."""
+    known = np.flatnonzero(~np.isnan(values))
+    if not len(known):
+        return values
+    place = np.arange(len(values))
+    after = np.clip(np.searchsorted(known, place), 1, max(len(known) - 1, 1))
+    gap = known[np.minimum(after, len(known) - 1)] - known[after - 1]
+    return np.where(np.isnan(values) & (gap > BRIDGED), np.nan, np.interp(place, known, values[known]))
 
 
 def site_intensity(carbon: Carbon, base: Path) -> IntensityFile | None:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import accumulate
 from zoneinfo import ZoneInfo
 
 from markupsafe import Markup, escape
@@ -265,10 +266,12 @@ def _outside_words(plan: PlanView, tz: ZoneInfo) -> str:
 
 
 def heat(plan: PlanView) -> Figure:
-    """Heat from the heat pump and the boiler, stacked, and the charge of the tank."""
+    """Heat from the heat pump and the boiler, stacked, and the charge of the tank; only what the site has."""
     tz = ZoneInfo(plan.timezone)
-    stack = _sum(plan.heat_pump, plan.boiler)
-    scale = charts.ticks(0.0, max(charts.extent(stack)[1], 10.0), 4)
+    made = (("heatpump", "Heat pump", plan.heat_pump), ("boiler", "Boiler", plan.boiler))
+    sources = [(kind, name, series) for kind, name, series in made if series is not None]
+    stack = list(accumulate((series for _, _, series in sources), _sum))
+    scale = charts.ticks(0.0, max(charts.extent(*stack)[1], 10.0), 4)
     frames = _frames(plan, 210, 0.0, scale[-1])
 
     def draw(frame: Frame, every: int) -> str:
@@ -276,28 +279,28 @@ def heat(plan: PlanView) -> Figure:
             charts.past(frame, plan.now),
             charts.rows(frame, scale),
             charts.hours(frame, tz, every),
-            charts.area(frame, plan.heat_pump, "heatpump"),
-            charts.area(frame, stack, "boiler", plan.heat_pump),
+            *(
+                charts.area(frame, top, kind, below)
+                for (kind, _, _), top, below in zip(sources, stack, (None, *stack), strict=False)
+            ),
             charts.line(frame, plan.tank, "line tank") if plan.tank else "",
             charts.present(frame, plan.now),
         ])  # fmt: skip
 
-    pump, gas = _energy(plan.heat_pump, plan.now), _energy(plan.boiler, plan.now)
-    summary = f"In the plan the heat pump gives {number(pump, 0)} kWh and the boiler {number(gas, 0)} kWh of heat."
+    given = [(name.lower(), number(_energy(series, plan.now), 0)) for _, name, series in sources]
+    words = " and ".join(f"the {name} {'' if n else 'gives '}{kwh} kWh" for n, (name, kwh) in enumerate(given))
+    summary = f"In the plan {words} of heat." if words else "Nothing here makes heat."
     wide, narrow = _twice(frames, summary, draw)
-    legend = [
-        Key(kind="heatpump", name="Heat pump, kW", filled=True),
-        Key(kind="boiler", name="Boiler, kW", filled=True),
-    ]
+    legend = [Key(kind=kind, name=f"{name}, kW", filled=True) for kind, name, _ in sources]
+    columns: list[tuple[Series | None, Callable[[float | None], str]]] = [(series, _kw) for _, _, series in sources]
+    names = [name for _, name, _ in sources]
     if plan.tank is not None:
         legend.append(Key(kind="line tank", name="Tank, kWh"))
+        columns.append((plan.tank, lambda v: MISSING if v is None else f"{number(v)} kWh"))
+        names.append("Tank")
     return Figure(
         id="heat", title="Heat", summary=summary, wide=wide, narrow=narrow, legend=tuple(legend),
-        start=frames[0].start, end=frames[0].end, columns=("Heat pump", "Boiler", "Tank"),
-        rows=_table(
-            plan, (plan.heat_pump, _kw), (plan.boiler, _kw),
-            (plan.tank, lambda v: MISSING if v is None else f"{number(v)} kWh"),
-        ),
+        start=frames[0].start, end=frames[0].end, columns=tuple(names), rows=_table(plan, *columns),
     )  # fmt: skip
 
 

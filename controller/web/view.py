@@ -255,8 +255,8 @@ class PlanView:
     zones: tuple[ZonePlan, ...]
     price: Series
     intensity: Series
-    heat_pump: Series
-    boiler: Series
+    heat_pump: Series | None  # None = the site has none; as for the boiler
+    boiler: Series | None
     imported: Series
     tank: Series | None = None  # kWh above its useful low temperature
     tank_capacity_kwh: float | None = None

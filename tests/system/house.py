@@ -1,4 +1,4 @@
-"""The town hall under the whole program, with somebody who notes down every write and checks it."""
+"""An example under the whole program, with somebody who notes down every write and checks it."""
 
 import asyncio
 import hashlib
@@ -31,21 +31,26 @@ from site_sims.building import SimulatedBuilding, key_of
 from site_sims.field import FieldObject
 from site_sims.learning import history_of, observe
 from site_sims.live import controlled
+from site_sims.prelude import model_file
 from site_sims.score import Scorer
+from tests.school import school_site
 from tests.town_hall import town_hall_site
 
-MODEL = Path(__file__).parents[2] / "site_sims" / "data" / "townhall_model.json"
 WARM_UP = timedelta(days=2)
 PACE, SETTLES = timedelta(minutes=14), timedelta(minutes=10)  # of rates, and of machines
-PORTS = {"4781": "4791", "4780": "4790"}  # our own, so that the example may be simulated beside the tests
+PORTS = {
+    "4781": "4791",
+    "4780": "4790",
+    "4782": "4792",
+}  # our own, so that the example may be simulated beside the tests
 MQTT_PORT = 47983
 OURS = range(9, 15)
 
 
 @cache
-def house_site() -> Site:
-    """The example town hall on other ports."""
-    site = town_hall_site()
+def house_site(name: str = "townhall") -> Site:
+    """An example's site on other ports."""
+    site = {"townhall": town_hall_site, "school": school_site}[name]()
     return site.model_copy(update={"devices": tuple(_elsewhere(device) for device in site.devices)})
 
 
@@ -59,25 +64,26 @@ def _elsewhere(device: Device) -> Device:
 
 
 @cache
-def _morning(start: datetime, seed: int) -> tuple[dict[str, Any], History]:
+def _morning(start: datetime, seed: int, name: str) -> tuple[dict[str, Any], History]:
     """Two days under the building's own control, up to `start`."""
-    site = house_site()
+    site = house_site(name)
     building = SimulatedBuilding(site, seed=seed, start=start - WARM_UP)
     history = history_of(site)
     observe(building, history, start, lambda: None)
     return building.snapshot(), history
 
 
-def morning(start: datetime, *, seed: int = 1) -> SimulatedBuilding:
+def morning(start: datetime, *, seed: int = 1, name: str = "townhall") -> SimulatedBuilding:
     """The building after two days under its own control."""
-    building = SimulatedBuilding(house_site(), seed=seed, start=start)
-    building.restore(_morning(start, seed)[0])
+    building = SimulatedBuilding(house_site(name), seed=seed, start=start)
+    building.restore(_morning(start, seed, name)[0])
     return building
 
 
 @cache
-def _learned() -> Learned:
-    return load(MODEL, house_site())
+def _learned(name: str) -> Learned:
+    site = house_site(name)
+    return load(model_file(site), site)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +219,7 @@ class Sum:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class House:
-    """A controlled town hall and its observers."""
+    """A controlled building and its observers."""
 
     building: SimulatedBuilding
     clock: Clock
@@ -277,15 +283,16 @@ async def house(
     wire: bool = False,
     solver: Solver | None = None,
     optimise: bool = True,
+    name: str = "townhall",
 ) -> AsyncIterator[House]:
-    """Let the town hall live under the service; at the end I1, I2 and I4 have been checked.
+    """Let an example live under the service; at the end I1, I2 and I4 have been checked.
 
     `building` goes on with one that has lived already.
     """
-    site = house_site()
+    site = house_site(name)
     clock = clock or Clock(start - timedelta(seconds=asyncio.get_running_loop().time()))
-    _, history = _morning(start, seed)
-    alive = building = building or morning(start, seed=seed)
+    _, history = _morning(start, seed, name)
+    alive = building = building or morning(start, seed=seed, name=name)
     notary = Notary(site, clock, lambda zone: alive.field[f"{zone}.people"].sensed)
     brokers: list[Broker] = []
     with notary.watching(), _caught(brokers):
@@ -294,7 +301,7 @@ async def house(
             building,
             clock,
             directory=directory,
-            learned=_learned(),
+            learned=_learned(name),
             history=history.copy(),
             wire=wire,
             seed=seed,
