@@ -88,7 +88,7 @@ class Matrices:
         self._add(row["tank_content"], column["heat_pump"], -values.hours)
         self._add(row["tank_content"], column["discharge"], values.hours)
         self._add(row["tank_draw"], column["discharge"], 1.0)
-        self._add(row["tank_draw"][1:], column["tank"][:-1], -values.plant.tank_draw_slope)
+        self._add(row["tank_draw"][1:], column["tank"][:-1], -values.plant.tank_draw_slope[1:])
         self._add(row["tank_hot"], column["hot"], 1.0)
         self._add(row["tank_hot"], column["tank"], -1.0)
         self._add(row["balance"], column["discharge"], 1.0)
@@ -157,7 +157,7 @@ class Matrices:
         first = row["tank_content"][0]
         low[first] = high[first] = plant.tank_energy * plant.tank_keep
         low[row["tank_draw"]], high[row["tank_draw"]] = -np.inf, plant.tank_draw
-        high[row["tank_draw"][0]] += plant.tank_draw_slope * plant.tank_energy
+        high[row["tank_draw"][0]] += plant.tank_draw_slope[0] * plant.tank_energy
         low[row["tank_hot"]], high[row["tank_hot"]] = -plant.tank_capacity, np.inf
         low[row["power"]] = high[row["power"]] = values.net_load
         stored = values.air_kwh_per_k * values.initial + values.mass_kwh_per_k * values.initial_mass

@@ -5,7 +5,7 @@ does not heat, a zone is left at the floor it must not fall below, so that the l
 the plan is wrong.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from config.roles import Role
@@ -17,10 +17,13 @@ EMITTER_EXPONENT = 1.3  # radiators, EN 442
 RATED_EXCESS_K = 50.0
 HEATS_FROM_SHARE = 0.03  # of an emitter's power; below that the plan does not mean to heat
 HOLD_GAIN = 1.0  # helps a slow local loop towards the planned temperature, either way
-BELOW_K = 0.2  # as far below the floor as a setpoint may go to stop an overshoot
+BELOW_K = 0.08  # as far below the floor as a setpoint may go to stop an overshoot
 AHEAD_STEPS, OVER_K = 4, 0.7  # not far above what the next hour is to bring
 FULL_SHARE, BAND_K = 0.85, 1.7  # of an emitter's power; the proportional band of usual room controllers
 FLOW_MARGIN_K = 2.0
+MOST_NAMED = 3
+FLOW_SERVES = 0.97  # of the planned heat: the last of it would heat all water for one room
+SHORT_K, WIDE_OPEN, BACKED_UP = 0.1, 0.6, 1.15  # when the boiler joins in for a room that the tank leaves cold
 FULL_DROP_K = 8.0  # more drop of the water at an emitter's full power than where its scale was learned
 RUNS_FROM_KW = 1.0
 FROST_DEGC = 4.0  # a little above where the envelope insists
@@ -109,8 +112,26 @@ def _runs(problem: Problem, plan: Plan, step: int) -> tuple[bool, bool]:
         least = 0.3 * heat_pump.min_share * heat_pump.max_heat_kw[step]
         pump_runs = plan.series["heat_pump"].values[step] > max(RUNS_FROM_KW, least)
     if boiler is not None:
-        boiler_runs = plan.series["boiler"].values[step] > RUNS_FROM_KW
+        boiler_runs = plan.series["boiler"].values[step] > RUNS_FROM_KW or _left_cold(problem, plan, step)
     return pump_runs, boiler_runs
+
+
+def _left_cold(problem: Problem, plan: Plan, step: int) -> bool:
+    """Whether a room in use is too cool although wide open, for want of hotter water than the tank holds.
+
+    The plan knows what the tank gives to all emitters together; a single room needs the heat at its own emitter.
+    """
+    tank, boiler = problem.tank, problem.boiler
+    if tank is None or tank.draw_kw is None or boiler is None or not boiler.available:
+        return False
+    held_kwh = plan.series["tank"].values[step - 1] if step else tank.energy_kwh
+    most_kw = sum(zone.max_heat_kw for zone in problem.zones)
+    from_tank = (tank.draw_kw + tank.draw_kw_per_kwh * held_kwh) / max(most_kw, 1e-6)  # of an emitter's largest heat
+    return any(
+        zone.temperature_degc < zone.low_degc[step] - SHORT_K
+        and plan.series[f"heat:{zone.id}"].values[step] > max(WIDE_OPEN, BACKED_UP * from_tank) * zone.max_heat_kw > 0
+        for zone in problem.zones
+    )
 
 
 def _tank(site: Site, tank: TankState, energy_kwh: float, point: str, *, charges: bool) -> Wish:
@@ -129,22 +150,54 @@ def flow_needed(heat_kw: float, rated_kw: float, room_degc: float) -> float:
     return degc
 
 
+def emitter_share(flow_degc: float, room_degc: float) -> float:
+    """Share of its 50 K rating that an emitter gives from water of that temperature; the inverse of `flow_needed`."""
+    share = 0.5
+    for _ in range(8):  # the water cools the more, the more it gives
+        share = (max(flow_degc - FULL_DROP_K * share - room_degc, 1.0) / RATED_EXCESS_K) ** EMITTER_EXPONENT
+    return share
+
+
 def _flow(site: Site, problem: Problem, plan: Plan, learned: Learned, step: int) -> Wish | None:
     circuit = next((p for b in site.buildings for p in b.plant if isinstance(p, Circuit)), None)
     point = None if circuit is None else _point(site, Role.FLOW_SETPOINT, circuit.id)
     if circuit is None or point is None:
         return None
-    rated = {z.id: z.emitter_kw for b in site.buildings for z in b.zones}
-    needed, worst = circuit.flow_low, ""
+    rated = {z.id: z.emitter_kw or 0.0 for b in site.buildings for z in b.zones}
+    wanted, names = [], []
     for zone in problem.zones:
-        kw = (rated[zone.id] or 0.0) * learned.emitter_scale.get(zone.id, 1.0)
+        kw = rated[zone.id] * learned.emitter_scale.get(zone.id, 1.0)
         heat_kw = plan.series[f"heat:{zone.id}"].values[step]
         if kw > 0 and heat_kw > HEATS_FROM_SHARE * zone.max_heat_kw:
-            degc = flow_needed(heat_kw, kw, zone.temperature_degc) + FLOW_MARGIN_K
-            if degc > needed:
-                needed, worst = degc, zone.id
-    reason = f"as hot as {worst} needs" if worst else "nothing to heat"
-    return Wish(point=point, value=round(min(needed, circuit.flow_high), 1), reason=reason)
+            wanted.append((heat_kw, kw, zone.temperature_degc))
+            names.append(zone.id)
+    if not wanted:
+        return Wish(point=point, value=round(circuit.flow_low, 1), reason="nothing to heat")
+    value = min(max(_shared_flow(wanted) + FLOW_MARGIN_K, circuit.flow_low), circuit.flow_high)
+    return Wish(point=point, value=round(value, 1), reason=f"as hot as {_some(names)} together need")
+
+
+def _some(names: Sequence[str]) -> str:
+    return (
+        ", ".join(names)
+        if len(names) <= MOST_NAMED
+        else f"{', '.join(names[:MOST_NAMED])} and {len(names) - MOST_NAMED} more"
+    )
+
+
+def _shared_flow(wanted: Sequence[tuple[float, float, float]]) -> float:
+    """Coolest flow that gives nearly all of the heat; (kW wanted, kW rated, degC of the room) for each emitter.
+
+    Not what the worst room asks for: the hotter all water is, the hotter it comes back, and the dearer is all heat.
+    """
+    total_kw = sum(heat_kw for heat_kw, _, _ in wanted)
+    needs = [flow_needed(*one) for one in wanted]
+    low, high = min(needs), max(needs)
+    for _ in range(12):
+        middle = (low + high) / 2
+        given_kw = sum(min(heat_kw, kw * emitter_share(middle, degc)) for heat_kw, kw, degc in wanted)
+        low, high = (low, middle) if given_kw >= FLOW_SERVES * total_kw else (middle, high)
+    return high
 
 
 def by_point(found: list[Wish]) -> Mapping[str, Wish]:

@@ -1,6 +1,6 @@
 """Gathers a Problem: state, models, forecasts, prices and comfort on the planner's grid."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from config.roles import Role
 from config.site import Circuit, Pv, Site, Tank, Zone
-from controller.actuate import EMITTER_EXPONENT, FULL_DROP_K, RATED_EXCESS_K, WATER_KWH_PER_LITRE_K
+from controller.actuate import EMITTER_EXPONENT, RATED_EXCESS_K, WATER_KWH_PER_LITRE_K, emitter_share
 from controller.estimate import Estimator
 from controller.events import Trigger, Watch
 from controller.history import STEP
@@ -22,12 +22,13 @@ from optimiser.problem import BoilerState, HeatPumpState, Problem, TankState, Zo
 
 Values = NDArray[np.float64]
 
-COMFORT_GUARD_K = 0.35  # half a sensor's step and the model's error at a quarter of an hour
+COMFORT_GUARD_K = 0.2  # half a sensor's step and the model's error at a quarter of an hour
 EARLY_STEPS = 3  # quarter hours by which a room should be ready before people come: a start cannot be made good
 WEATHER_MEMORY_STEPS = 16  # how long the error of the forecast against our own sensor is expected to last
 FLOW_HEADROOM_K = 14.0
 ROOM_DEGC = 20.0
 DRAW_DROP_K = 2.0  # from the tank to the flow's sensor; the emitters' own drop is in their learned scale
+OPENS_STEPS, LEAST_OPEN_SHARE = 40, 0.3  # how long before people come a zone may be heated for them
 RETURN_DROP_K = 8.0  # flow less return when the emitters work as usual
 
 
@@ -88,7 +89,7 @@ class Gatherer:
             zones=zones,
             heat_pump=self._heat_pump(now, degc, held),
             boiler=self._boiler(now, held),
-            tank=self._tank(now, degc),
+            tank=self._tank(now, degc, self._open_share(start, zones)),
             outdoor_degc=_tuple(degc),
             solar_kw_m2=_tuple(solar.values),
             base_load_kw=_tuple(self._estimator.base_load_kw(start, n)),
@@ -155,10 +156,7 @@ class Gatherer:
         hottest = max((p.flow_high for p in self._plant if isinstance(p, Circuit)), default=65.0)
         coldest = np.array([outdoor.min()])
         flow = min(hottest, float(self._estimator.usual_flow(coldest)[0]) + FLOW_HEADROOM_K)
-        share = 0.5
-        for _ in range(8):  # the water cools the more, the more it gives
-            share = (max(flow - FULL_DROP_K * share - ROOM_DEGC, 5.0) / RATED_EXCESS_K) ** EMITTER_EXPONENT
-        return float(share)
+        return emitter_share(flow, ROOM_DEGC)
 
     def _substitute(self, zone: Zone) -> float:
         """A silent zone is taken to be as its neighbours are, or at its lower bound."""
@@ -172,8 +170,9 @@ class Gatherer:
         occupied, comfort = due[: self._steps].copy(), zone.comfort
         for ahead in range(1, EARLY_STEPS + 1):
             occupied |= due[ahead : ahead + self._steps]
-        low = np.where(occupied, comfort.occupied.low + COMFORT_GUARD_K, comfort.unoccupied.low)
-        high = np.where(occupied, comfort.occupied.high - COMFORT_GUARD_K, comfort.unoccupied.high)
+        guard = min(COMFORT_GUARD_K, (comfort.occupied.high - comfort.occupied.low) / 4)
+        low = np.where(occupied, comfort.occupied.low + guard, comfort.unoccupied.low)
+        high = np.where(occupied, comfort.occupied.high - guard, comfort.unoccupied.high)
         return low, high
 
     def _usable(self, part: str, now: datetime, held: Mapping[str, float]) -> bool:
@@ -209,7 +208,15 @@ class Gatherer:
             available=self._usable(spec.id, now, held),
         )
 
-    def _tank(self, now: datetime, outdoor: Values) -> TankState | None:
+    def _open_share(self, start: datetime, zones: Sequence[ZoneState]) -> Values:
+        """Share of all emitters that may take water, by step: of zones that people are in or due in within hours."""
+        rated = np.array([zone.max_heat_kw for zone in zones])
+        wanted = np.array([self._occupancy.scheduled(z.id, start, STEP, self._steps + OPENS_STEPS) for z in zones])
+        wide = np.lib.stride_tricks.sliding_window_view(wanted, OPENS_STEPS + 1, axis=1).any(axis=2)
+        share: Values = np.clip(rated @ wide / max(rated.sum(), 1e-6), LEAST_OPEN_SHARE, 1.0)
+        return share
+
+    def _tank(self, now: datetime, outdoor: Values, open_share: Values) -> TankState | None:
         """The tank's useful content: what is hotter than the water that comes back from the emitters."""
         spec = next((plant for plant in self._plant if isinstance(plant, Tank)), None)
         if spec is None:
@@ -229,6 +236,7 @@ class Gatherer:
             standing_loss_kw=spec.loss_w_per_k / 1000 * max(low - 18.0, 0.0),
             draw_kw=self._draw_kw(low),
             draw_kw_per_kwh=(self._draw_kw(spec.high) - self._draw_kw(low)) / (kwh_per_k * span),
+            open_share=_tuple(open_share),
             cop_loss_per_kwh=0.02 / kwh_per_k,  # about 2 % more electricity for each K
         )
 

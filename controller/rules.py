@@ -28,8 +28,8 @@ CO2_LOW_PPM, CO2_HIGH_PPM = 600.0, 1000.0
 LIGHTS_OUT_AFTER = timedelta(minutes=10)
 LUMEN_PER_W = 110.0  # luminous efficacy of daylight
 WANTED_LUX = 500.0  # EN 12464-1, offices
-DAYLIGHT_TRUSTED = 0.6  # of the mean: desks far from a window have less
-FULL_LIGHT_PERCENT, LEAST_LIGHT_PERCENT = 100.0, 40.0
+DAYLIGHT_TRUSTED = 0.8  # of the mean: desks far from a window have less
+FULL_LIGHT_PERCENT, LEAST_LIGHT_PERCENT = 100.0, 20.0
 LIGHT_STEP_PERCENT = 10.0
 
 

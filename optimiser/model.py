@@ -11,7 +11,8 @@ The heat pump's fixed auxiliaries are relaxed: it is on for the share heat / max
 to its electricity per kWh of heat. A lowest part load does not change that (the relaxation is the convex envelope of
 "off, or between lowest and full load"), so it is no constraint here; a tank makes it true by cycling.
 
-Emitters take less from cooler water: what the tank gives in a step is limited by its charge at the step's beginning.
+Emitters take less from cooler water: what the tank gives in a step is limited by its charge at the step's beginning and
+by how many emitters are open then.
 
 Electricity for charging a hot tank is heat x charge held, which is not linear. We use its convex envelope over the box
 [0, max_heat] x [0, capacity]: exact at full load, at an empty and at a full tank, below the truth between.
@@ -143,8 +144,8 @@ def _tank(model: Any) -> Any:
     theta.tank_first = pyo.Var()
     theta.tank_keep = pyo.Var()
     theta.tank_max = pyo.Var()
-    for name in ("draw", "draw_slope", "draw_first"):
-        setattr(theta, name, pyo.Var())
+    theta.draw = pyo.Var(steps)
+    theta.draw_slope = pyo.Var(model.later)
     theta.held_share = pyo.Var(steps)
     model.tank = pyo.Var(steps, within=pyo.NonNegativeReals)
     model.discharge = pyo.Var(steps, within=pyo.NonNegativeReals)
@@ -159,9 +160,8 @@ def _tank(model: Any) -> Any:
         return m.hot[k] - m.tank[k] - theta.held_share[k] * m.heat_pump[k] >= -theta.tank_max
 
     def draw(m: Any, k: int) -> Any:
-        if k == 0:
-            return m.discharge[0] <= theta.draw_first
-        return m.discharge[k] - theta.draw_slope * m.tank[k - 1] <= theta.draw
+        held = theta.draw_slope[k] * m.tank[k - 1] if k else 0.0  # the known start is part of `draw`
+        return m.discharge[k] - held <= theta.draw[k]
 
     model.tank_draw = pyo.Constraint(steps, rule=draw)
     model.tank_content = pyo.Constraint(steps, rule=content)

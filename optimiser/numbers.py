@@ -27,8 +27,8 @@ class PlantNumbers:
     tank_energy: float
     tank_keep: float  # share of the content left after a step
     tank_capacity: float
-    tank_draw: float  # kW of heat at an empty tank, and more for each kWh of charge
-    tank_draw_slope: float
+    tank_draw: Floats  # kW of heat at an empty tank by step, and more for each kWh of charge
+    tank_draw_slope: Floats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,17 +134,20 @@ def _plant(problem: Problem, hours: float) -> PlantNumbers:
         if efficiency <= 0.1:
             raise ValueError(f"{boiler.id}: the efficiency must be above 0.1")
         boiler_max = max(_plain(boiler.max_heat_kw, f"{boiler.id}: largest heat"), 0.0) * boiler.available
-    capacity, share, energy = 0.0, 0.0, 0.0
-    draw, draw_slope = NO_DRAW_LIMIT, 0.0
+    capacity, lost, energy = 0.0, 0.0, 0.0
+    draw, draw_slope = np.full(problem.steps, NO_DRAW_LIMIT), np.zeros(problem.steps)
     if tank is not None:
         capacity = max(_plain(tank.capacity_kwh, f"{tank.id}: capacity"), 0.0)
         standing = _plain(tank.standing_loss_kw, f"{tank.id}: standing loss")
         # The standing loss is taken in proportion to the content, exact for a full tank: an empty one cannot lose.
-        share = _plain(tank.loss_per_step, f"{tank.id}: loss") + standing * hours / max(capacity, 1e-6)
+        lost = _plain(tank.loss_per_step, f"{tank.id}: loss") + standing * hours / max(capacity, 1e-6)
         energy = _plain(tank.energy_kwh, f"{tank.id}: energy")
         if tank.draw_kw is not None:
-            draw = max(_plain(tank.draw_kw, f"{tank.id}: heat drawn"), 0.0)
-            draw_slope = max(_plain(tank.draw_kw_per_kwh, f"{tank.id}: heat drawn by charge"), 0.0)
+            share = np.ones(problem.steps)
+            if tank.open_share:
+                share = np.clip(_series(tank.open_share, problem, f"{tank.id}: share of open emitters"), 0.0, 1.0)
+            draw = share * max(_plain(tank.draw_kw, f"{tank.id}: heat drawn"), 0.0)
+            draw_slope = share * max(_plain(tank.draw_kw_per_kwh, f"{tank.id}: heat drawn by charge"), 0.0)
     return PlantNumbers(
         heat_pump_max=most,
         per_heat=per_heat,
@@ -152,7 +155,7 @@ def _plant(problem: Problem, hours: float) -> PlantNumbers:
         boiler_max=boiler_max,
         boiler_efficiency=efficiency,
         tank_energy=min(max(energy, 0.0), capacity),
-        tank_keep=1.0 - min(max(share, 0.0), 1.0),
+        tank_keep=1.0 - min(max(lost, 0.0), 1.0),
         tank_capacity=capacity,
         tank_draw=draw,
         tank_draw_slope=draw_slope,

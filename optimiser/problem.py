@@ -100,16 +100,21 @@ class TankState:
     standing_loss_kw: float = 0.0
     draw_kw: float | None = None  # most heat the emitters take from it at its useful low; None = no limit
     draw_kw_per_kwh: float = 0.0  # more for each kWh of charge: hotter water gives more
+    open_share: tuple[float, ...] = ()  # share of the emitters that are open, by step; empty = all
     cop_loss_per_kwh: float = 0.0  # relative rise of electricity per kWh of charge held while charging
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weights:
-    """Prices of what is not bought: two-tier comfort slack, cap slack, and change of heat."""
+    """Prices of what is not bought: two-tier comfort slack, cap slack, and change of heat.
 
-    near_per_kh: float = 10.0  # first `near_k` below or above the band
-    far_per_kh: float = 30.0  # beyond it
-    near_k: float = 0.5
+    The band that a plan is given is a little narrower than the comfort band; to lose that margin is no discomfort yet
+    and is cheap. A dear margin makes a plan overheat two rooms for tenths of a kelvin in the one between them.
+    """
+
+    near_per_kh: float = 1.0  # first `near_k` below or above the band
+    far_per_kh: float = 10.0  # beyond it
+    near_k: float = 0.2
     cap_per_kwh: float = 50.0
     ramp_per_kw: float = 0.0005
 

@@ -59,13 +59,14 @@ def parameters(problem: Problem, structure: Structure, values: Numbers, layout: 
         parts |= {"boiler_max": values.plant.boiler_max, "boiler_cost": gas * hours}
     if structure.tank:
         most = values.plant.heat_pump_max
+        draw = values.plant.tank_draw.copy()
+        draw[0] += values.plant.tank_draw_slope[0] * values.plant.tank_energy
         parts |= {
             "tank_first": values.plant.tank_energy * values.plant.tank_keep,
             "tank_keep": values.plant.tank_keep,
             "tank_max": values.plant.tank_capacity,
-            "draw": values.plant.tank_draw,
-            "draw_slope": values.plant.tank_draw_slope,
-            "draw_first": values.plant.tank_draw + values.plant.tank_draw_slope * values.plant.tank_energy,
+            "draw": draw,
+            "draw_slope": values.plant.tank_draw_slope[1:],
             "held_share": np.where(most > 0, values.plant.tank_capacity / np.maximum(most, 1e-6), 0.0),
             # Where electricity is paid to be used, the envelope would burn it for nothing.
             "per_hot": np.where(electricity > 0, values.plant.per_hot, 0.0),

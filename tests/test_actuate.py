@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.roles import Role
-from controller.actuate import BELOW_K, RATED_EXCESS_K, Wish, by_point, flow_needed, wishes
+from controller.actuate import BELOW_K, RATED_EXCESS_K, Wish, by_point, emitter_share, flow_needed, wishes
 from controller.envelope import Allowed, Facts, check
 from controller.learned import priors
 from optimiser.problem import Plan, Problem, Reason
@@ -101,13 +101,47 @@ def test_a_full_tank_is_its_highest_temperature_and_an_empty_one_its_useful_lowe
     assert empty == pytest.approx(55.0 - 20.0 / (3000 * 4.186 / 3600), abs=0.06)
 
 
-def test_the_flow_is_as_hot_as_the_worst_zone_needs() -> None:
+def test_the_flow_is_as_hot_as_the_heated_zones_need() -> None:
     house = cold_house()
     assert asked_for(house, planned(house))[FLOW].value == 25.0
     some = asked_for(house, planned(house, heat_hall=10.0))[FLOW]
     more = asked_for(house, planned(house, heat_hall=18.0))[FLOW]
     assert 25.0 < some.value < more.value <= 65.0
     assert "hall" in some.reason
+
+
+def test_one_room_that_asks_for_a_little_more_does_not_heat_all_water() -> None:
+    house = cold_house()
+    alike = asked_for(house, planned(house, **{f"heat:{name}": 5.0 for name in ZONES}))[FLOW]
+    worst = asked_for(house, planned(house, **{f"heat:{name}": 5.0 for name in ZONES} | {"heat:reception": 5.9}))[FLOW]
+    alone = asked_for(house, planned(house, **{"heat:reception": 5.9}))[FLOW]
+    assert alike.value <= worst.value < alone.value
+    assert f"and {len(ZONES) - 3} more" in alike.reason
+
+
+@given(st.floats(25.0, 80.0), st.floats(10.0, 24.0))
+def test_what_an_emitter_gives_and_the_flow_it_needs_belong_together(flow: float, room: float) -> None:
+    share = emitter_share(flow, room)
+    assert share >= 0.0
+    if flow > room + 6.0:
+        assert flow_needed(share, 1.0, room) == pytest.approx(flow, abs=0.5)
+
+
+def test_the_boiler_joins_in_for_a_room_in_use_that_the_tank_leaves_cold() -> None:
+    house = cold_house()
+    assert house.tank is not None
+    hall = replace(house.zones[0], temperature_degc=19.0, max_heat_kw=18.0)
+    tank = replace(house.tank, energy_kwh=2.0, draw_kw=10.0, draw_kw_per_kwh=0.5)
+    cold = replace(house, zones=(hall, *house.zones[1:]), tank=tank)
+    assert asked_for(cold, planned(cold, heat_hall=17.0))[BOILER].value == 1.0
+    assert asked_for(cold, planned(cold, heat_hall=6.0))[BOILER].value == 0.0, "it was not meant to be heated hard"
+    warm = replace(cold, zones=(replace(hall, temperature_degc=20.5), *house.zones[1:]))
+    assert asked_for(warm, planned(warm, heat_hall=17.0))[BOILER].value == 0.0
+    hot = replace(cold, tank=replace(tank, draw_kw=500.0))
+    assert asked_for(hot, planned(hot, heat_hall=17.0))[BOILER].value == 0.0, "the tank is hot enough"
+    assert house.boiler is not None
+    broken = replace(cold, boiler=replace(house.boiler, available=False))
+    assert asked_for(broken, planned(broken, heat_hall=17.0))[BOILER].value == 0.0
 
 
 def test_the_flow_an_emitter_needs_is_the_standards() -> None:

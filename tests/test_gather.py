@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import numpy as np
 import pytest
 
+from config.site import Band, Comfort, Site
 from controller.estimate import Estimator
 from controller.events import Cause, Trigger, Watch
 from controller.gather import COMFORT_GUARD_K, EARLY_STEPS, Gathered, Gatherer
@@ -53,18 +54,18 @@ class Sky:
 class Desk:
     """A gatherer over a state that a test fills."""
 
-    def __init__(self, clock: Clock) -> None:
-        self.state, self.occupancy, self.sky = State(SITE), Occupancy(SITE), Sky()
-        self.watch = Watch(SITE, self.occupancy)
+    def __init__(self, clock: Clock, site: Site = SITE) -> None:
+        self.state, self.occupancy, self.sky = State(site), Occupancy(site), Sky()
+        self.watch = Watch(site, self.occupancy)
         self.gatherer = Gatherer(
-            SITE,
+            site,
             state=self.state,
-            estimator=Estimator(SITE, history_of(SITE), self.occupancy),
+            estimator=Estimator(site, history_of(site), self.occupancy),
             occupancy=self.occupancy,
             outlook=self.sky,
-            prices=Prices(SITE, clock=clock, triggers=Hub()),
+            prices=Prices(site, clock=clock, triggers=Hub()),
             watch=self.watch,
-            learned=priors(SITE),
+            learned=priors(site),
             gas_kg_per_kwh=0.183,
         )
         self.see({f"townhall.{zone}.temperature": 18.0 for zone in ZONES} | {"townhall.outdoor.temperature": 5.0})
@@ -168,6 +169,23 @@ def test_the_tanks_content_is_between_nothing_and_all(desk: Desk, degc: float | 
         assert tank.energy_kwh == pytest.approx(tank.capacity_kwh)
     assert tank.draw_kw is not None
     assert tank.draw_kw_per_kwh > 0.0
+
+
+def test_the_tank_serves_the_rooms_that_people_are_in_or_due_in(desk: Desk) -> None:
+    tank = desk.problem().tank
+    assert tank is not None
+    assert len(tank.open_share) == len(desk.problem().outdoor_degc)
+    assert max(tank.open_share) <= 1.0
+    assert 0.3 <= min(tank.open_share) < max(tank.open_share), "rooms go out of use at different hours"
+
+
+def test_a_narrow_band_keeps_its_sides_apart(clock: Clock) -> None:
+    narrow = Comfort(occupied=Band(low=20.0, high=20.3), unoccupied=Band(low=12.0, high=26.0))
+    building = SITE.buildings[0]
+    zones = tuple(zone.model_copy(update={"comfort": narrow}) for zone in building.zones)
+    site = SITE.model_copy(update={"buildings": (building.model_copy(update={"zones": zones}),)})
+    for state in Desk(clock, site).problem().zones:
+        assert all(low < high for low, high in zip(state.low_degc, state.high_degc, strict=True))
 
 
 def test_prices_cap_and_carbon_are_the_sites(desk: Desk) -> None:

@@ -140,6 +140,19 @@ def test_a_tank_gives_only_what_its_water_is_hot_enough_for() -> None:
     assert plan.objective > solved(replace(case, zones=(cold,))).objective
 
 
+def test_a_tank_gives_the_less_the_fewer_emitters_are_open() -> None:
+    case = problem(steps=12, gas_price=(0.5,) * 12)
+    assert case.tank is not None
+    tank = replace(case.tank, draw_kw=4.0, draw_kw_per_kwh=0.1, open_share=(1.0,) * 6 + (0.25,) * 6)
+    cold = replace(case, zones=(replace(case.zones[0], temperature_degc=17.0),), tank=tank)
+    plan = solved(cold)
+    held = np.concatenate([[tank.energy_kwh], row(plan, "tank")[:-1]])
+    drawn = row(plan, "heat:hall") - row(plan, "boiler")
+    assert (drawn <= (4.0 + 0.1 * held) * np.array(tank.open_share) + 1e-6).all()
+    with pytest.raises(ValueError, match="share of open emitters"):
+        solved(replace(cold, tank=replace(tank, open_share=(1.0,))))
+
+
 def test_the_end_of_the_horizon_is_not_emptied() -> None:
     case = problem(steps=48)
     with_value, held = solved(case), row(solved(case), "temperature:hall")
@@ -180,6 +193,7 @@ def test_discomfort_is_two_tiered() -> None:
     case = problem((zone(temperature_degc=19.7, max_heat_kw=0.0),), weights=WILD, base_load_kw=(0.0,) * 8)
     case = replace(case, outdoor_degc=(19.7,) * 8)
     still = replace(MODEL, mass=0.0, neighbour=0.0, outdoor=0.5)
+    case = replace(case, weights=replace(WILD, near_k=0.5))
     near = replace(case, zones=(replace(case.zones[0], model=still),))
     far = replace(near, zones=(replace(near.zones[0], temperature_degc=19.0),), outdoor_degc=(19.0,) * 8)
     assert solved(near).objective == pytest.approx(5.0 * 0.3 * 2.0, rel=1e-2)
