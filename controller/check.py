@@ -112,6 +112,11 @@ def _point(source: Source, at: Place, raw: Any, kind: type[Driver], options: Any
         point = Point.model_validate(raw)
     except ValidationError:
         return  # already among the findings of the site itself
+    if sound:
+        try:
+            kind.check_role(point)
+        except ValueError as err:
+            yield source.finding((*at, "role") if source.get((*at, "role")) else at, *split(str(err)))
     if sound and point.writable:
         yield from _command(source, at, point, kind, options)
 

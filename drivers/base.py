@@ -155,6 +155,10 @@ class Driver(ABC):
     def check_address(cls, address: str) -> None:
         """Raise ValueError, with the cure in the text, if a point's address cannot be understood."""
 
+    @classmethod  # noqa: B027  any role will do unless a driver says otherwise
+    def check_role(cls, point: Point) -> None:
+        """Raise ValueError, with the cure in the text, if what is at the point's address cannot have its role."""
+
     @classmethod  # noqa: B027  options that the model accepts will do unless a driver says otherwise
     def check_options(cls, options: Any, here: Here) -> None:
         """Raise ValueError, with the cure in the text, if the options cannot be used at this site; may read files."""

@@ -45,7 +45,7 @@ def device(kind: str, options: dict[str, Any]) -> Device:
     """A device with a point for each address of the driver."""
     found = driver_class(kind)
     assert issubclass(found, FeedDriver)
-    points = [{"id": f"hall.grid.{name}", "unit": UNITS[name], "address": name} for name in found.ADDRESSES]
+    points = [{"id": f"hall.grid.{name}", "unit": UNITS[name], "address": name} for name in found.ROLES]
     return Device.model_validate({"id": kind, "driver": kind, "options": options, "points": points})
 
 

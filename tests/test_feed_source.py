@@ -7,13 +7,21 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
+from config.intensity import Basis, Boundary, Kind
+from config.site import Point
+from config.units import Unit
 from drivers.base import Here, NotReachable, Quality
 from drivers.clock import Clock
+from drivers.feeds.feed import Feed, Quantity, Source
 from drivers.feeds.fetch import Web
+from drivers.feeds.gate import Limits
 from drivers.feeds.memory import Keeper
+from drivers.feeds.series import Said
+from drivers.forecast import Origin
 from drivers.registry import Shared
 from tests.feed_bench import PLACE, Bench, bench, kept
 from tests.feed_server import BROKEN, HTML, SILENT, Answer, Neso, Reply
@@ -298,3 +306,38 @@ async def test_it_never_goes_to_another_host() -> None:
             await web.json("https://example.org/v1/intensity")
         await web.close()
         assert b.server.asked == []
+
+
+class Drifting(Source):
+    """Says one thing with a basis that may change."""
+
+    every = timedelta(minutes=30)
+    origin = Origin(source="x", licence="x", attribution="x")
+    quantities: ClassVar[dict[str, Quantity]] = {"forecast": Quantity(limits=Limits(low=1, high=1000))}
+    basis = Basis()
+
+    async def ask(self, now: datetime) -> dict[str, Said]:
+        start_s = int(now.timestamp()) // 1800 * 1800
+        kinds = (Kind.FORECAST,) * 96
+        return {"forecast": Said(start_s=start_s, step_s=1800, values=(300.0,) * 96, kinds=kinds, basis=self.basis)}
+
+    async def close(self) -> None: ...
+
+
+async def test_an_answer_that_counts_something_else_is_refused_and_not_joined() -> None:
+    clock, source = Clock(START), Drifting()
+    feed = Feed("x", source, Keeper(None, "x", ""), settings="", clock=clock)
+    point = Point(id="hall.grid.forecast", unit=Unit.G_PER_KWH, address="forecast")
+    await feed.renew()
+    source.basis = Basis(boundary=Boundary.LIFECYCLE)
+    await clock.sleep_until(START + timedelta(hours=1))
+    await feed.renew()
+    assert "lifecycle" in feed.error
+    assert "generation, imports and losses" in feed.error
+    kept = feed.forecast(point)
+    assert kept is not None
+    assert (kept.checked_at, kept.origin.basis) == (START, Basis())
+    source.basis = Basis()
+    await clock.sleep_until(START + timedelta(hours=2))
+    await feed.renew()
+    assert feed.error == ""

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, TypeAdapte
 
 from config.intensity import NESO, Basis, Kind, plausible
 from config.localtime import HALF_HOUR_S, epoch_s
+from config.roles import Role
 from drivers.base import Here
 from drivers.clock import Clock
 from drivers.feeds.driver import Address, FeedDriver, FeedOptions
@@ -176,7 +177,7 @@ class CarbonIntensityDriver(FeedDriver):
 
     Options = CarbonOptions
     NAME = "carbon_intensity"
-    ADDRESSES: ClassVar[tuple[str, ...]] = (FORECAST, ACTUAL)
+    ROLES: ClassVar[Mapping[str, Role]] = {FORECAST: Role.CARBON_INTENSITY, ACTUAL: Role.CARBON_INTENSITY}
 
     @classmethod
     def check_options(cls, options: CarbonOptions, here: Here) -> None:

@@ -23,7 +23,9 @@ class Told:
     """A forecast that waits for the truth."""
 
     asked_s: int
-    said: Said
+    start_s: int
+    step_s: int
+    values: tuple[float | None, ...]
 
 
 @dataclass(slots=True)
@@ -40,7 +42,7 @@ class LeadErrors:
     def hear(self, said: Said, *, asked_s: int) -> None:
         """Remember what is forecast now, once an hour."""
         if not self.told or asked_s - self.told[-1].asked_s >= HOUR_S - 60:
-            self.told.append(Told(asked_s, said))
+            self.told.append(Told(asked_s, said.start_s, said.step_s, said.values))
         self.told = [one for one in self.told if asked_s - one.asked_s < LEADS * HOUR_S]
 
     def score(self, actual: Said, *, now_s: int) -> None:
@@ -57,11 +59,11 @@ class LeadErrors:
 
     def _score_one(self, at: int, actual: float) -> None:
         for one in self.told:
-            n, off = divmod(at - one.said.start_s, one.said.step_s)
+            n, off = divmod(at - one.start_s, one.step_s)
             lead = (at - one.asked_s) // HOUR_S
-            if off or not 0 <= n < len(one.said.values) or not 0 <= lead < LEADS:
+            if off or not 0 <= n < len(one.values) or not 0 <= lead < LEADS:
                 continue
-            said = one.said.values[n]
+            said = one.values[n]
             if said is not None:
                 self._take(lead, actual - said)
 

@@ -1,7 +1,7 @@
 """A feed as a read-only device: its points are what the source knows. Grade of every feed: silver."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Annotated, Any, ClassVar, Self
 
@@ -9,6 +9,7 @@ import httpx
 from pydantic import AfterValidator
 
 from config.base import Frozen
+from config.roles import Role
 from config.site import Point
 from drivers.base import Can, Driver, Here, NotReachable, Reading
 from drivers.clock import Clock
@@ -42,7 +43,7 @@ class FeedDriver(Driver):
 
     can = Can.READ | Can.FORECAST
     NAME: ClassVar[str]  # in the log and of the file that is kept
-    ADDRESSES: ClassVar[tuple[str, ...]]
+    ROLES: ClassVar[Mapping[str, Role]]  # what there is, by address, and the one role that it can have
 
     def __init__(self, points: Sequence[Point], *, options: Any, clock: Clock, shared: Shared) -> None:
         super().__init__(points)
@@ -51,8 +52,15 @@ class FeedDriver(Driver):
 
     @classmethod
     def check_address(cls, address: str) -> None:
-        if address not in cls.ADDRESSES:
-            raise ValueError(f"this feed knows no {address!r}; write {' or '.join(map(repr, cls.ADDRESSES))}")
+        if address not in cls.ROLES:
+            raise ValueError(f"this feed knows no {address!r}; write {' or '.join(map(repr, cls.ROLES))}")
+
+    @classmethod
+    def check_role(cls, point: Point) -> None:
+        wanted = cls.ROLES.get(point.address)
+        if wanted is not None and point.role is not wanted:
+            text = f"what a feed says of {point.address!r} is never a point of role {point.role}"
+            raise ValueError(f"{text}; write 'role: {wanted}', by which the planner finds it")
 
     @classmethod
     @abstractmethod

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ValidationError, 
 
 from config.intensity import Kind
 from config.localtime import HALF_HOUR_S, epoch_s, utc
+from config.roles import Role
 from drivers.base import Here
 from drivers.clock import Clock
 from drivers.feeds.driver import Address, FeedDriver, FeedOptions
@@ -205,7 +206,7 @@ class TariffDriver(FeedDriver):
 
     Options = TariffOptions
     NAME = "tariff"
-    ADDRESSES: ClassVar[tuple[str, ...]] = (IMPORT,)
+    ROLES: ClassVar[Mapping[str, Role]] = {IMPORT: Role.ELECTRICITY_PRICE}
 
     @classmethod
     def check_options(cls, options: TariffOptions, here: Here) -> None:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from config.intensity import Kind
 from config.localtime import epoch_s
+from config.roles import Role
 from config.site import Location
 from drivers.base import Here
 from drivers.clock import Clock
@@ -139,7 +140,7 @@ class WeatherDriver(FeedDriver):
 
     Options = WeatherOptions
     NAME = "weather"
-    ADDRESSES: ClassVar[tuple[str, ...]] = (TEMPERATURE, SOLAR)
+    ROLES: ClassVar[Mapping[str, Role]] = {TEMPERATURE: Role.TEMPERATURE_FORECAST, SOLAR: Role.SOLAR_FORECAST}
 
     @classmethod
     def check_options(cls, options: WeatherOptions, here: Here) -> None:
