@@ -3,6 +3,7 @@
 The text of every ValueError here reads "what is wrong; what to write instead"; `load.py` splits it at the semicolon.
 """
 
+import ipaddress
 import re
 from datetime import time, timedelta
 from typing import Annotated, Any
@@ -48,3 +49,13 @@ def _local_time(value: Any) -> Any:
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 LocalTime = Annotated[time, BeforeValidator(_local_time)]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether what is sent there stays on this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

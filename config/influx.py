@@ -1,13 +1,12 @@
 """Where readings are sent on to: one InfluxDB of version 1, 2 or 3, or something that speaks like one."""
 
-import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from config.base import Frozen
+from config.base import Frozen, is_loopback
 
 _NEEDS = {1: ("database",), 2: ("bucket", "org"), 3: ("database",)}
 _TAKES = {
@@ -90,19 +89,10 @@ class Influx(Frozen):
     def is_protected(self) -> bool:
         """Whether nobody between us and the server can read along."""
         parts = urlsplit(self.url)
-        return parts.scheme == "https" or _loopback(parts.hostname or "")
+        return parts.scheme == "https" or is_loopback(parts.hostname or "")
 
     @property
     def files(self) -> dict[str, Path]:
         """Files that must be there, by key."""
         named = {name: getattr(self, name) for name in ("password_file", "token_file", "ca_file")}
         return {name: path for name, path in named.items() if path is not None}
-
-
-def _loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -100,7 +100,7 @@ def _log_to_stderr(*, as_json: bool, verbose: bool) -> None:
         _JsonLines() if as_json else logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
     )
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[to])
-    for chatty in ("bacpypes3", "amqtt", "transitions", "mqtt", "asyncio", "httpx", "uvicorn"):
+    for chatty in ("bacpypes3", "amqtt", "transitions", "mqtt", "asyncio", "httpx", "httpcore", "uvicorn"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 

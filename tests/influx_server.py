@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -31,8 +32,8 @@ def error(status: int, body: Mapping[str, Any], **headers: str) -> Answer:
 class InfluxServer:
     """`rows` by (point, site) and time; `script` is what it answers to the next writes, then it works again."""
 
-    def __init__(self, version: int = 1) -> None:
-        self.version = version
+    def __init__(self, version: int = 1, scheme: str = "http") -> None:
+        self.version, self.scheme = version, scheme
         self.rows: Rows = {}
         self.writes: list[list[str]] = []  # lines of each write that was taken
         self.asked: list[tuple[str, str, dict[str, str], dict[str, str]]] = []  # method, path, parameters, headers
@@ -45,7 +46,7 @@ class InfluxServer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     @property
     def points(self) -> int:
@@ -157,11 +158,14 @@ class InfluxServer:
 
 
 @asynccontextmanager
-async def influx_server(version: int = 1) -> AsyncIterator[InfluxServer]:
-    made, serving = InfluxServer(version), []
+async def influx_server(version: int = 1, tls: ssl.SSLContext | None = None) -> AsyncIterator[InfluxServer]:
+    made, serving = InfluxServer(version, scheme="http" if tls is None else "https"), []
     async with asyncio.TaskGroup() as tasks:
         server = await asyncio.start_server(
-            lambda reader, writer: serving.append(tasks.create_task(made.serve(reader, writer))), "127.0.0.1", 0
+            lambda reader, writer: serving.append(tasks.create_task(made.serve(reader, writer))),
+            "127.0.0.1",
+            0,
+            ssl=tls,
         )
         made.port = server.sockets[0].getsockname()[1]
         try:

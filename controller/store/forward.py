@@ -16,7 +16,7 @@ from drivers.clock import Clock
 
 log = logging.getLogger(__name__)
 
-BACKOFF_S = (1.0, 2.0, 5.0, 15.0, 30.0, 60.0)  # mean pause, by failures so far
+BACKOFF_S = (1.0, 2.0, 5.0, 10.0, 15.0)  # mean pause, by failures so far; an attempt costs little on either side
 RECENT = timedelta(days=1)  # a refusal after a day without one is news
 _SAMPLES = 16  # of a refused parcel; if none of them is taken, it is not the lines that are wrong
 

@@ -1,11 +1,10 @@
 """What people write about an MQTT device and its points in the site file."""
 
-import ipaddress
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from config.base import Frozen
+from config.base import Frozen, is_loopback
 
 Qos = Literal[0, 1]
 
@@ -73,27 +72,18 @@ class Broker(Frozen):
         if (self.password_file or self.password_env) and self.username is None:
             raise ValueError("a password needs a username")
         secret = self.password_file or self.password_env
-        if secret and self.tls is None and not (self.insecure or _loopback(self.host)):
+        if secret and self.tls is None and not (self.insecure or is_loopback(self.host)):
             raise ValueError(
                 f"the password for {self.host} would cross the network unencrypted; add tls: {{}} (ca_file: where the"
                 " broker's certificate is your own), or write insecure: true if you mean it"
             )
         certified = self.tls is not None and self.tls.cert_file is not None
-        if not (self.username or certified or self.allow_anonymous or _loopback(self.host)):
+        if not (self.username or certified or self.allow_anonymous or is_loopback(self.host)):
             raise ValueError(
                 f"nobody may use the broker on {self.host} anonymously: give username and password_file, or"
                 " tls with cert_file and key_file; or write allow_anonymous: true if you mean it"
             )
         return self
-
-
-def _loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class Options(Broker):

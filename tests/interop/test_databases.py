@@ -3,6 +3,7 @@
 import asyncio
 import re
 import signal
+import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from controller.store.influx import InfluxStore
 from controller.store.outbox import Outbox
 from drivers.base import Flags, Quality, Reading
 from drivers.clock import Clock
+from tests.influx_server import InfluxServer, influx_server
+from tests.interop.mosquitto import authority
 from tests.test_dashboard import LISTS, QUERIES
 
 pytestmark = [pytest.mark.servers, pytest.mark.real_time]
@@ -214,3 +217,25 @@ async def test_victoriametrics_takes_what_the_v2_client_writes(tmp_path: Path) -
         for made in readings:
             expected.setdefault(made.point, {})[round(made.time.timestamp() * 1000)] = made.value or 0.0
         assert found == expected
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+async def test_only_a_server_that_somebody_vouches_for_gets_readings(version: int, tmp_path: Path) -> None:
+    ours, others = authority(tmp_path / "ours"), authority(tmp_path / "others")
+    cert, key = ours.certificate("influx")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(cert, key)
+    where = {"bucket": "plenum", "org": "council"} if version == 2 else {"database": "plenum"}
+    async with influx_server(version, context) as server:
+        async with vouched(server, ours.ca, where) as store:
+            await store.append([reading(0)])
+        for ca_file, words in ((others.ca, "certificate"), (None, "certificate"), (key, "as an authority")):
+            with pytest.raises(Away, match=words):
+                async with vouched(server, ca_file, where) as store:
+                    await store.append([reading(1)])
+        assert len(server.writes) == 1
+
+
+def vouched(server: InfluxServer, ca_file: Path | None, where: dict[str, str]) -> InfluxStore:
+    told = {"version": server.version, "url": server.url, "ca_file": ca_file, **where}
+    return InfluxStore(Influx.model_validate(told), site="s", base=Path(), clock=Clock(START))
