@@ -15,7 +15,7 @@ import sqlite3
 import statistics
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -139,24 +139,29 @@ async def in_control(directory: Path, before: int, begun: float) -> float:
         await asyncio.sleep(LOOK_S)
 
 
-async def kill_often(site_file: Path, world: FieldProcess, *, times: int, seed: int = 1) -> Toll:
-    """Start and kill the service that often, then start it once more and let it end in order.
+async def kill_often(
+    site_file: Path, world: FieldProcess, *, moments_s: Iterable[float], in_control_first: bool = False
+) -> Toll:
+    """Start and kill the service that long after each start, then start it once more and let it end in order.
 
-    Raises TimeoutError if it does not come back, RuntimeError if it ends by itself or not well.
+    With `in_control_first` the moments count from when it is in control. Raises TimeoutError if it does not come back,
+    RuntimeError if it ends by itself or not well.
     """
-    directory, moments = site_file.parent / "data", random.Random(seed)
+    directory = site_file.parent / "data"
     toll = Toll(kept=Kept.of(directory))
-    for _ in range(times):
-        moment = moments.uniform(*MOMENTS_S)
+    for moment in moments_s:
         async with service(site_file) as process:
             begun = time.perf_counter()
             before = max((value for (value,) in rows(directory / CONTROL_FILE, EPOCH)), default=0)
             try:
-                async with asyncio.timeout(moment):
+                async with asyncio.timeout(PATIENCE_S if in_control_first else moment):
                     toll.recovered_s.append(await in_control(directory, before, begun))
             except TimeoutError:
+                if in_control_first:
+                    raise
                 toll.too_short += 1
-            await asyncio.sleep(max(0.0, begun + moment - time.perf_counter()))
+            since = time.perf_counter() if in_control_first else begun
+            await asyncio.sleep(max(0.0, since + moment - time.perf_counter()))
             toll.look(directory)
             if process.returncode is not None:
                 raise RuntimeError(f"the service ended by itself with {process.returncode}; see its log")
@@ -187,7 +192,9 @@ async def measure(times: int) -> None:
         site_file = site_copy(Path(folder))
         try:
             async with field_process(site_file, real=True) as world:
-                toll = await kill_often(site_file, world, times=times)
+                seeded = random.Random(1)
+                moments_s = [seeded.uniform(*MOMENTS_S) for _ in range(times)]
+                toll = await kill_often(site_file, world, moments_s=moments_s)
         except (RuntimeError, TimeoutError, ExceptionGroup):
             print((Path(folder) / "service.log").read_text(encoding="utf-8")[-4000:], file=sys.stderr)
             raise

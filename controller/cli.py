@@ -12,7 +12,10 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from optimiser.worker import Worker
 
 DONE, NO, WRONG_INPUT, TAKEN, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -124,7 +127,14 @@ def _check(args: argparse.Namespace) -> int:
     return WRONG_INPUT if findings else DONE
 
 
-def _on_site(args: argparse.Namespace) -> int:
+def _serve(args: argparse.Namespace) -> int:
+    from optimiser.worker import Worker
+
+    with Worker() as solver:  # it loads its libraries while we load ours
+        return _on_site(args, solver)
+
+
+def _on_site(args: argparse.Namespace, solver: "Worker | None" = None) -> int:
     from controller.check import check_site, format_findings
     from controller.commands import plan_once, serve
 
@@ -140,7 +150,7 @@ def _on_site(args: argparse.Namespace) -> int:
         from controller.keeping import back_up_site, restore_site
 
         return back_up_site(site, args) if args.command == "backup" else restore_site(site, args)
-    return plan_once(site, args) if args.command == "plan" else serve(site, args)
+    return plan_once(site, args) if solver is None else serve(site, args, solver)
 
 
 def run(argv: Sequence[str]) -> int:
@@ -153,7 +163,7 @@ def run(argv: Sequence[str]) -> int:
             return _check(args)
         if args.command in {"demo", "simulate"}:
             return _simulation(args.command)(args)
-        return _on_site(args)
+        return _serve(args) if args.command == "run" else _on_site(args)
     except LookupError as error:
         print(f"plenum: {error.args[0]}", file=sys.stderr)
         return WRONG_INPUT

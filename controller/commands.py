@@ -42,7 +42,7 @@ from drivers.base import Here
 from drivers.clock import Clock
 from drivers.registry import Shared, make_driver
 from optimiser.problem import Plan
-from optimiser.worker import InProcess, Worker
+from optimiser.worker import InProcess
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ def advisory(site: Site) -> Site:
 # --- run -----------------------------------------------------------------------------------------------------------
 
 
-def serve(site: Site, args: Namespace) -> int:
+def serve(site: Site, args: Namespace, solver: Solver) -> int:
     """Control the site until told to stop; the exit codes are those of `controller.cli`."""
     site = advisory(site) if args.advisory else site
     directory = data_directory(site, args.site)
@@ -98,7 +98,6 @@ def serve(site: Site, args: Namespace) -> int:
         except (StoreError, OSError, NotLoopback, ValueError) as error:
             complain(str(error))
             return WRONG_INPUT
-        solver = stack.enter_context(Worker())
         guard = None if args.no_guard else stack.enter_context(GuardProcess(directory, args.site.resolve()))
         renderer, database = Renderer(), _database(site, args.site.parent)
         try:

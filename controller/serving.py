@@ -17,7 +17,6 @@ from controller.backend.vitals import Vitals
 from controller.guard import Heartbeat
 from controller.guarding import GuardProcess, keep_beating
 from controller.service import Service, Settings, running
-from controller.web.app import make_app
 from controller.web.pages import Renderer
 from controller.web.serve import Pages, check_host
 from drivers.clock import Clock
@@ -111,6 +110,8 @@ async def serving(
         )
         shown = await stack.enter_async_context(backend(service, full))
         _count_faults(shown)
+        from controller.web.app import make_app  # takes half a second, in which the first plan is made elsewhere
+
         registry = CollectorRegistry()
         registry.register(shown.measures)
         pages = Pages(make_app(shown, clock=clock, registry=registry, pace=pace, renderer=renderer), pace=pace)

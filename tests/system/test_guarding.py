@@ -35,13 +35,20 @@ def _lives(pid: int) -> bool:
     return True
 
 
-async def test_a_guard_of_an_earlier_run_is_replaced(tmp_path: Path) -> None:
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("controller.guarding.SETTLE_S", 2.0)
+
+
+async def test_a_guard_of_an_earlier_run_goes_on_for_a_moment_and_is_replaced(tmp_path: Path) -> None:
     site = shifted_site(tmp_path, 800)
     with GuardProcess(tmp_path, site) as earlier:
         old = await _until_alive(earlier, None)
         await asyncio.sleep(2)  # until it listens to signals
         with GuardProcess(tmp_path, site) as ours:
             assert not ours.alive
+            assert earlier.alive
+            assert ours.check().ok, "somebody watches"
             async with asyncio.TaskGroup() as tasks:
                 watching = tasks.create_task(ours.run(), name="guard")
                 new = await _until_alive(ours, old)
@@ -50,6 +57,18 @@ async def test_a_guard_of_an_earlier_run_is_replaced(tmp_path: Path) -> None:
                 assert ours.check().ok
                 watching.cancel()
     assert not ours.alive
+
+
+async def test_a_guard_of_an_earlier_run_ends_with_a_service_that_stops_at_once(tmp_path: Path) -> None:
+    site = shifted_site(tmp_path, 800)
+    with GuardProcess(tmp_path, site) as earlier:
+        await _until_alive(earlier, None)
+        await asyncio.sleep(2)  # until it listens to signals
+        with GuardProcess(tmp_path, site) as ours:
+            assert not ours.alive
+        async with asyncio.timeout(20):
+            while earlier.alive:
+                await asyncio.sleep(0.1)
 
 
 async def test_a_dead_guard_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
