@@ -92,7 +92,7 @@ async def _keep(store: SqliteStore, buffer: Buffer[Reading]) -> None:
 
 async def run(directory: Path, minutes: int, clock: Clock) -> dict[str, float]:
     site, hub, events = fleet(), Hub[Reading](), Hub[DeviceEvent]()
-    state, gate = State(site), Gate(site, hub)
+    state, gate = State(site), Gate(site, hub, Hub())
     begin = clock.now()
     points = DEVICES * POINTS
     async with SqliteStore(directory, clock=clock) as store:

@@ -46,6 +46,7 @@ from controller.store.outbox import Outbox
 from controller.store.sqlite import SqliteStore
 from controller.supervisor import DeviceEvent, Link, run_device
 from controller.validation.gate import Gate
+from controller.validation.take_back import Nonsense, take_back
 from drivers.base import Command, Driver, Reading
 from drivers.clock import Clock
 from optimiser.problem import Plan
@@ -62,6 +63,7 @@ class Hubs:
     """Every channel of the program."""
 
     readings: Hub[Reading] = field(default_factory=Hub)
+    nonsense: Hub[Nonsense] = field(default_factory=Hub)
     devices: Hub[DeviceEvent] = field(default_factory=Hub)
     triggers: Hub[Trigger] = field(default_factory=Hub)
     plans: Hub[Plan] = field(default_factory=Hub)
@@ -239,7 +241,7 @@ def _assemble(
         site=site,
         clock=clock,
         hubs=hubs,
-        gate=Gate(site, hubs.readings, forget=history.forget),
+        gate=Gate(site, hubs.readings, hubs.nonsense),
         state=state,
         history=history,
         store=store,
@@ -291,8 +293,16 @@ def _intake(service: Service, tasks: asyncio.TaskGroup) -> list[asyncio.Task[Non
     )
     forwarder = service.forwarder
     kept_in = service.store if forwarder is None else Forwarding(service.store, forwarder.outbox)
-    keeping = keep_readings(hubs.readings, kept_in, service.ladder, gather=service.settings.gather)
-    return [tasks.create_task(taking, name="intake"), tasks.create_task(keeping, name="store")]
+    gather = service.settings.gather
+    keeping = keep_readings(hubs.readings, kept_in, service.ladder, gather=gather)
+    taking_back = take_back(
+        hubs.nonsense, hubs.readings, history=service.history, store=service.store, after=2 * gather
+    )
+    return [
+        tasks.create_task(taking, name="intake"),
+        tasks.create_task(keeping, name="store"),
+        tasks.create_task(taking_back, name="take back"),
+    ]
 
 
 async def _core(service: Service, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:

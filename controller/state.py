@@ -10,6 +10,13 @@ from drivers.base import Quality, Reading
 POLLS_MISSED = 3  # a point that is polled seldom is stale only after so many
 
 
+def max_ages(site: Site) -> dict[str, timedelta]:
+    """How old a value of each point may be."""
+    return {
+        point.id: max(point.max_age, POLLS_MISSED * device.poll) for device in site.devices for point in device.points
+    }
+
+
 class State:
     """Newest reading per point. A value is given out only while it is good and younger than the point's max_age.
 
@@ -19,11 +26,7 @@ class State:
 
     def __init__(self, site: Site) -> None:
         self.points: Mapping[str, Point] = site.points
-        self._max_age = {
-            point.id: max(point.max_age, POLLS_MISSED * device.poll)
-            for device in site.devices
-            for point in device.points
-        }
+        self._max_age = max_ages(site)
         self._newest: dict[str, Reading] = {}
         self._good: dict[str, Reading] = {}  # the last good one, of points whose newest is suspect
 

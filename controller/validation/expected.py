@@ -1,6 +1,6 @@
 """What is expected of each point: the values it may have, and how fast they may change."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from sys import float_info
@@ -8,6 +8,7 @@ from sys import float_info
 from config.roles import Role
 from config.site import AirHandler, Boiler, Building, HeatPump, Meter, MeterKind, Point, Pv, Site
 from config.units import Unit
+from controller.state import max_ages
 
 FINITE = float_info.max
 LARGEST_REGISTER = 1e15  # up to here doubles still count single units
@@ -73,16 +74,18 @@ def expectations(site: Site) -> dict[str, Expected]:
     """What is expected of every point of a site."""
     meters = {meter.point: meter for meter in site.meters if meter.kind is MeterKind.REGISTER}
     ratings = {building.id: _ratings(building) for building in site.buildings}
+    ages = max_ages(site)
     found = {}
     for point in site.points.values():
         meter = meters.get(point.id)
         if point.writable:  # what stands there was somebody's will, not a measurement
-            found[point.id] = Expected(kind=Kind.PLAIN, max_age=point.max_age)
+            expected = Expected(kind=Kind.PLAIN)
         elif meter is not None:
-            found[point.id] = _register(point, meter)
+            expected = _register(point, meter)
         else:
             rating = ratings.get(point.id.split(".", 1)[0], {}).get((point.part, point.role))
-            found[point.id] = _measured(point, rating)
+            expected = _measured(point, rating)
+        found[point.id] = replace(expected, max_age=ages[point.id])
     return found
 
 
@@ -105,7 +108,6 @@ def _measured(point: Point, rating: float | None) -> Expected:
         high=high + slack,
         step=step or FINITE,
         degf_from=_DEGF_FROM.get(point.role, FINITE),
-        max_age=point.max_age,
     )
 
 
@@ -117,7 +119,6 @@ def _register(point: Point, meter: Meter) -> Expected:
         kind=Kind.REGISTER,
         low=0.0 if point.low is None else point.low,
         high=LARGEST_REGISTER if point.high is None else min(point.high, LARGEST_REGISTER),
-        max_age=point.max_age,
         meter=meter,
         rise_per_h=rise,
     )

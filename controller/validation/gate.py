@@ -1,7 +1,7 @@
 """The gate that every reading passes on its way from the drivers: judged once, then handed to whoever listens."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from config.site import Site
@@ -12,6 +12,7 @@ from controller.validation.register import Register
 from controller.validation.sensor import LONG_AGO, Sensor
 from controller.validation.steady import Steady
 from controller.validation.stuck import EVERY, Siblings
+from controller.validation.take_back import Nonsense
 from drivers.base import Flags, Quality, Reading
 
 log = logging.getLogger(__name__)
@@ -25,21 +26,15 @@ _KINDS: dict[Kind, type[Sensor]] = {
 _NEWS = Flags.OUT_OF_RANGE | Flags.STUCK | Flags.UNIT_JUMP | Flags.ROLLED_OVER | Flags.RESET | Flags.REPLACED
 _SAID_AGAIN = timedelta(hours=1)  # a value that keeps crossing its limit is no news each time
 
-Forget = Callable[[str, datetime], None]
-
-
-def _keep(point: str, since: datetime) -> None:
-    """Nothing is to be forgotten."""
-
 
 class Gate:
     """Judges readings and publishes them, every one, in order; what was added is quality and flags.
 
-    `forget` is told of a point that has shown nonsense since a time without anybody having known.
+    On `nonsense` it tells of points that have not meant what they showed for some time, without anybody having known.
     """
 
-    def __init__(self, site: Site, readings: Hub[Reading], *, forget: Forget = _keep) -> None:
-        self._hub, self._forget = readings, forget
+    def __init__(self, site: Site, readings: Hub[Reading], nonsense: Hub[Nonsense]) -> None:
+        self._hub, self._nonsense = readings, nonsense
         found = {point: _KINDS[expected.kind](expected) for point, expected in expectations(site).items()}
         self._sensors: dict[str, Sensor] = found
         groups: dict[tuple[str, str, str], list[tuple[str, Steady]]] = {}
@@ -97,7 +92,8 @@ class Gate:
         for siblings in self._siblings:
             for point, sensor, since in siblings.look(now):
                 sensor.stick()
-                self._forget(point, since)
+                if sensor.value is not None:
+                    self._nonsense.publish(Nonsense(point=point, value=sensor.value, since=since, until=now))
 
     def _say(self, reading: Reading) -> None:
         """One line when something begins that a person may have to see to."""
