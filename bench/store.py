@@ -4,7 +4,6 @@ import asyncio
 import json
 import resource
 import sqlite3
-import statistics
 import sys
 import tempfile
 import time
@@ -14,16 +13,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
-from bench.sensors import APPEND, DAY, KINDS, MINUTE, START, chunks, name, number
-from controller.audit import Audit
-from controller.leases import Intent, Leases
-from controller.store.base import AuditEntry, Lease
-from controller.store.control import control_database
+from bench.sensors import DAY, KINDS, MINUTE, START, chunks, name, number
+from bench.waiting import commands, waits
+from controller.store import upkeep
 from controller.store.readings import READINGS_FILE
 from controller.store.sqlite import SqliteStore
 from controller.store.stamp import micros
-from drivers.base import Command, Reading, priority
+from drivers.base import Reading
 from drivers.clock import Clock
 
 MONTH = 30 * DAY
@@ -93,7 +91,8 @@ class Ours:
     async def tend(self, now: datetime) -> None:
         self._clock.epoch = now - timedelta(seconds=asyncio.get_running_loop().time())
         begun = time.process_time()
-        await self._store.upkeep.tend()
+        with patch.object(upkeep, "PAUSE_S", 0.0):
+            await self._store.upkeep.tend()
         self.sealing_s += time.process_time() - begun
 
     async def answers(self, end: datetime) -> dict[str, float]:
@@ -105,7 +104,7 @@ class Ours:
                 ("half_hours_30_days_ms", self._store.aggregate),
             ):
                 best = float("inf")
-                for _ in range(7):
+                for _ in range(40):
                     begun = time.perf_counter()
                     await ask(name(kind), end - MONTH, end)
                     best = min(best, time.perf_counter() - begun)
@@ -202,68 +201,6 @@ def beside(table: Table, directory: Path, points: int, minutes: int) -> dict[str
         figures["half_hours_30_days_ms"] = best_ms(lambda: db.execute(half_hours, asked).fetchall())
     figures["bytes_per_reading"] = round((directory / "plain.sqlite").stat().st_size / points / minutes, 2)
     return figures
-
-
-async def waits(directory: Path) -> dict[str, float]:
-    """Milliseconds an append of eighty waits, alone and while a day of a thousand points is sealed beside it."""
-    clock = Clock(START)
-    found = {}
-    async with SqliteStore(directory, clock=clock) as store:
-        for chunk in chunks(1000, 360):
-            for readings in chunk:
-                await store.append(readings)
-        clock.epoch = START + DAY + timedelta(hours=2) - timedelta(seconds=asyncio.get_running_loop().time())
-        async with asyncio.TaskGroup() as tasks:
-            for key in ("append_alone", "append_while_sealing"):
-                if key == "append_while_sealing":
-                    tasks.create_task(store.upkeep.tend(), name="tend")
-                times = []
-                for n in range(1000):
-                    when = START + DAY + n * MINUTE
-                    batch = [Reading(point=name(k), time=when, received=when, value=20.0) for k in range(APPEND)]
-                    begun = time.perf_counter()
-                    await store.append(batch)
-                    times.append(time.perf_counter() - begun)
-                    await asyncio.sleep(0.005)
-                for percent in (50, 99):
-                    found[f"{key}_p{percent}_ms"] = round(statistics.quantiles(times, n=100)[percent - 1] * 1e3, 2)
-    return found
-
-
-async def commands(directory: Path) -> dict[str, float]:
-    """Milliseconds until a command, its lease, and thirty audit entries made together are safe from a power cut."""
-    clock = Clock.real()
-    expires = clock.now() + timedelta(minutes=30)
-    wish = Command(point=name(0), value=20.5, priority=priority(13), expires=expires, reason="bench")
-    lease = Lease(point=name(0), device="d", priority=13, value=20.5, expires=expires, decision="bench", epoch=0)
-    entry = AuditEntry(
-        time=expires,
-        actor="bench",
-        action="write",
-        subject=name(0),
-        old="",
-        new="20.5",
-        reason="bench",
-        result="applied",
-    )
-    intents, thirties = [], []
-    async with control_database(directory) as database:
-        leases, audit = Leases(database, clock=clock), Audit(database)
-        await leases.begin()
-        for _ in range(200):
-            begun = time.perf_counter()
-            await leases.intend([Intent(command=wish, device="d", decision="bench")], leases=[lease])
-            intents.append(time.perf_counter() - begun)
-            begun = time.perf_counter()
-            async with asyncio.TaskGroup() as tasks:
-                for n in range(30):
-                    tasks.create_task(audit.record(entry), name=f"entry {n}")
-            thirties.append(time.perf_counter() - begun)
-    return {
-        f"{name}_{label}_ms": round(statistics.quantiles(times, n=100)[percent - 1] * 1e3, 2)
-        for name, times in (("command", intents), ("thirty_audit_entries", thirties))
-        for label, percent in (("median", 50), ("p99", 99))
-    }
 
 
 def stamps() -> float:

@@ -222,6 +222,24 @@ async def test_readings_are_those_of_the_store(tmp_path: Path) -> None:
             await hall.backend.readings("townhall.nowhere.temperature", now - timedelta(hours=1), now, None)
 
 
+async def test_a_store_that_is_short_of_room_shows(tmp_path: Path) -> None:
+    async with town_hall(tmp_path) as hall:
+        upkeep = hall.service.store.upkeep
+        (check,) = [check for check in hall.backend.health().checks if check.name == "Store"]
+        assert check.ok
+        assert check.text.endswith("0 dropped; 0 of 20,000 MB")
+        await asyncio.sleep(300)
+        hall.service.store.upkeep.trouble = "data: 30 MB are in use: raise store.budget_mb"
+        await asyncio.sleep(120)
+        (check,) = [check for check in hall.backend.health().checks if check.name == "Store"]
+        assert not check.ok
+        (alarm,) = hall.backend.alarms()
+        assert alarm.text == "Readings could not be packed or make room: data: 30 MB are in use: raise store.budget_mb"
+        upkeep.trouble = ""
+        await asyncio.sleep(120)
+        assert hall.backend.alarms() == ()
+
+
 async def test_pages_hear_of_everything_but_not_too_often(tmp_path: Path) -> None:
     async with town_hall(tmp_path) as hall:
         with hall.backend.events.subscribe(size=10_000) as buffer:

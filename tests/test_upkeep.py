@@ -149,7 +149,7 @@ async def test_an_append_gets_its_turn_between_the_steps(store: SqliteStore) -> 
         while not tending.done():
             await store.append([reading(START, float(len(sealed)))])
             sealed.append(await count(store, "block"))
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)
     assert sealed[-1] == 60
     assert max(np.diff(sealed)) <= 2, "a step seals one day of one point"
 

@@ -122,6 +122,11 @@ class Alarms:
         if self._service.forwarder is not None:
             for name, tone, text, step, since in problems(self._service.forwarder, now):
                 yield _Found(id=name, tone=tone, part="database", text=text, next_step=step, since=since)
+        trouble = self._service.store.upkeep.trouble
+        if trouble:
+            text = f"Readings could not be packed or make room: {trouble}"
+            step = "Do what it says; it is tried again every hour, and nothing is lost meanwhile"
+            yield _Found(id="upkeep", tone=Tone.WARN, part="store", text=text, next_step=step)
         dropped = self._service.hubs.readings.dropped
         if dropped:
             text = f"{dropped} readings were dropped because the store could not keep up"

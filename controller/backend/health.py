@@ -35,9 +35,21 @@ def checks(service: Service, plan: Plan | None, *, readings: int, stopped: bool,
         ),
         *_feeds(service, names),
         Check(name="Plan", ok=due is None or now <= due + LATE, text=made),
-        Check(name="Store", ok=not dropped, text=f"{readings:,} readings since the start, {dropped} dropped"),
+        Check(
+            name="Store",
+            ok=not dropped and not service.store.upkeep.trouble,
+            text=f"{readings:,} readings since the start, {dropped} dropped; {_room(service)}",
+        ),
         *(() if service.forwarder is None else (check(service.forwarder),)),
     )
+
+
+def _room(service: Service) -> str:
+    """How much the data take."""
+    upkeep = service.store.upkeep
+    if upkeep.trouble:
+        return upkeep.trouble
+    return f"{upkeep.used_bytes / 1e6:,.0f} of {service.site.store.budget_mb:,} MB"
 
 
 def _feeds(service: Service, names: Names) -> tuple[Check, ...]:

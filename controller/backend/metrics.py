@@ -54,6 +54,9 @@ class Measures(Collector):
         )
         leased = [status for status in service.dispatch.status.values() if status.expires is not None]
         yield GaugeMetricFamily("plenum_leases", "Points we hold.", value=len(leased))
+        yield GaugeMetricFamily(
+            "plenum_store_bytes", "What readings, commands and audit take.", value=service.store.upkeep.used_bytes
+        )
         yield CounterMetricFamily("plenum_loop_faults", "Errors the event loop caught.", value=self.faults)
         if service.forwarder is not None:
             yield from metrics(service.forwarder, service.clock.now())

@@ -130,9 +130,10 @@ def usable(value: Floats, state: States) -> NDArray[np.bool_]:
 def intervals(time: Ints, value: Floats, state: States, step_us: int) -> Intervals:
     """Aggregates by interval of `step_us` since 1970, of values in time order."""
     counts = usable(value, state)
-    time, value = time[counts], value[counts]
+    if not counts.all():
+        time, value = time[counts], value[counts]
     number = time // step_us
-    first = np.flatnonzero(np.diff(number, prepend=number[0] - 1 if len(number) else 0))
+    first = _beginnings(number)
     if not len(first):
         none: Floats = np.empty(0)
         return Intervals(np.empty(0, dtype=np.int64), none, none, none, np.empty(0, dtype=np.int64))
@@ -144,6 +145,12 @@ def intervals(time: Ints, value: Floats, state: States, step_us: int) -> Interva
         high=np.maximum.reduceat(value, first),
         count=count,
     )
+
+
+def _beginnings(number: Ints) -> NDArray[np.intp]:
+    """Where another number begins."""
+    changes = np.flatnonzero(number[1:] != number[:-1]) + 1
+    return np.concatenate(([0], changes)) if len(number) else changes
 
 
 def joined(days: Sequence[Intervals], start: int, end: int) -> Intervals:
@@ -161,7 +168,7 @@ def regrouped(older: Intervals, newer: Intervals, step_us: int) -> Intervals:
     if not len(begin):
         return newer
     number = begin // step_us
-    first = np.flatnonzero(np.diff(number, prepend=number[0] - 1))
+    first = _beginnings(number)
     total = np.add.reduceat(count, first)
     alone = np.diff(first, append=len(number)) == 1  # not reckoned again: it stays what it is to the bit
     return Intervals(

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 EVERY = timedelta(hours=1)
 QUARTER = timedelta(hours=6)  # what is younger is read row by row, which takes longer than all of a month's blocks
 SETTLES = timedelta(hours=1)  # until most of what comes late has come
-PAUSE_S = 0.01  # between steps: upkeep takes a part of the writer's time, never all of it
+PAUSE_S = 0.1  # between steps, which take a few ms: upkeep has a small part of the writer's time
 MB = 1_000_000
 
 
@@ -50,8 +50,9 @@ class Upkeep:
         self.trouble = ""  # why the last round did not end well; empty = it did
 
     async def begin(self) -> None:
-        """Learn from the file what has shrunk already."""
+        """Learn from the file what has shrunk already, and how large it is."""
         self._shrunk_to(await self._database.read(thinned_to))
+        self.used_bytes = await self._used()
 
     async def run(self) -> None:
         """Tend the file every hour, until cancelled; a round that fails is logged and tried again."""
