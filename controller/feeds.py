@@ -132,9 +132,8 @@ class FeedOutlook:
         what = "what is usual then"
         if np.isnan(usual[gaps]).any():
             other = ask(start, step, steps)
-            if known.basis is not None and other.basis != known.basis and other.source != "none":
-                other = replace(other, values=np.full(steps, np.nan))  # grams of another kind are never mixed in
-            usual, what = np.where(np.isnan(usual), other.values, usual), other.source
+            if other.source != "none" and other.basis == known.basis:  # grams of another kind are never mixed in
+                usual, what = np.where(np.isnan(usual), other.values, usual), other.source
         values = np.where(gaps, usual, known.values)
         if np.isnan(values).all():
             return replace(ask(start, step, steps), made_at=_NEVER)

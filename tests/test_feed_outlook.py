@@ -17,7 +17,7 @@ from controller.feeds import FeedOutlook, Feeds, is_feed, on_grid
 from controller.history import STEP, History
 from controller.hub import Hub
 from controller.naming import Names
-from controller.outlook import Expected, Prices
+from controller.outlook import Expected, LocalOutlook, Prices
 from controller.supervisor import Link
 from drivers.base import Reading
 from drivers.clock import Clock
@@ -182,6 +182,18 @@ def test_grams_of_another_kind_are_never_mixed_in() -> None:
     values = desk.carbon().values
     assert 111.0 not in values
     assert values[48:].tolist() == [120.0] * 48, "the last word holds"
+
+
+def test_what_is_no_forecast_fills_no_gap() -> None:
+    desk = Desk("carbon", "sky")
+    desk.outlook = FeedOutlook(desk.feeds, LocalOutlook(desk.site, History([]), None), History([]))
+    desk.say("carbon", forecast(CARBON, [100.0] * 23 + [120.0]))
+    desk.say("sky", forecast(WARMTH, [4.0] * 12, step=HOUR, origin=SKY))
+    assert set(desk.carbon().values[48:]) == {120.0}, "not the typical 150"
+    assert set(desk.outlook.outdoor_degc(EPOCH, STEP, 96).values) == {4.0}, "not the 8 degC of nowhere"
+    desk.say("carbon", replace(forecast(CARBON, [100.0] * 4), start=EPOCH - timedelta(days=9)))
+    assert desk.carbon().source == "none"
+    assert desk.carbon().is_stale(EPOCH)
 
 
 def test_a_feed_that_has_said_nothing_is_old_from_the_start() -> None:

@@ -259,6 +259,18 @@ async def test_a_spoilt_file_gives_way_to_the_one_before(tmp_path: Path, spoilt:
         assert driver.forecasts()[0].checked_at > START
 
 
+async def test_what_was_kept_by_a_clock_that_was_ahead_is_left_aside(tmp_path: Path) -> None:
+    clock = Clock(START.replace(year=2031))
+    async with bench("carbon_intensity", clock, here=kept(tmp_path)) as b:
+        b.server.reply = GOOD
+        await _forecast(b)
+        right = Clock(START - (clock.now() - START.replace(year=2031)))
+        async with Shared(kept(tmp_path)) as shared:
+            again = Bench(server=b.server, shared=shared, device=b.device, clock=right)
+            async with again.driver() as driver:
+                assert driver.forecasts()[0].checked_at == right.now()
+
+
 def files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.json"))
 

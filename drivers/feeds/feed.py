@@ -17,7 +17,7 @@ from drivers.clock import Clock
 from drivers.feeds.correction import LeadErrors
 from drivers.feeds.fetch import Unavailable
 from drivers.feeds.gate import Implausible, Limits, judged, one_basis
-from drivers.feeds.memory import Keeper
+from drivers.feeds.memory import Keeper, Memory
 from drivers.feeds.series import Issue, Said, is_news
 from drivers.forecast import FRESH, Origin, PointForecast
 
@@ -60,6 +60,9 @@ class Feed:
     def __init__(self, name: str, source: Source, keeper: Keeper, *, settings: str, clock: Clock) -> None:
         self.name, self._source, self._keeper, self._clock = name, source, keeper, clock
         self._memory = keeper.load()
+        if any(issue.checked_at > clock.now() for issue in self._memory.issues.values()):
+            log.warning("%s: what was kept is of a time that has not come yet, so it is left aside", name)
+            self._memory = Memory()
         self._asking = asyncio.Lock()
         number = int.from_bytes(hashlib.sha256(settings.encode()).digest()[:4], "big")
         self._offset = source.every / SPREAD_SHARE * (number / 2**32)
