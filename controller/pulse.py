@@ -15,7 +15,7 @@ from controller.holding import Holding
 from controller.leases import Fenced
 from controller.line import Line
 from controller.rival import Rival
-from controller.store.base import StoreError
+from controller.store.base import Lease, StoreError
 from controller.supervisor import next_tick
 from controller.wire import Leases
 from drivers.base import DriverError
@@ -89,7 +89,11 @@ class Pulse:
     async def _find_alone(self) -> None:
         """Wait until nobody else is thought to supervise this building, then let everything begin."""
         await self._up()
-        table = {lease.point: lease for lease in await self._leases.all()}
+        table: dict[str, Lease] = {}
+        try:
+            table |= {lease.point: lease for lease in await self._leases.all()}
+        except StoreError as error:  # what we left ourselves is then taken for another's, and waited for
+            self._store_failed(error)
         beats = self._lease // BEAT + 2
         while True:
             rivals = []
