@@ -26,6 +26,13 @@ _ROLES = {
     Role.ZONE_TEMPERATURE: "temperature",
     Role.CO2: "CO2",
     Role.OCCUPANCY: "people",
+    Role.ELECTRICITY_METER: "electricity meter",
+    Role.ELECTRICITY_POWER: "electric power",
+    Role.GAS_METER: "gas meter",
+    Role.HEAT_METER: "heat meter",
+    Role.PV_METER: "meter",
+    Role.PV_POWER: "power",
+    Role.LIGHTING_POWER: "power",
 }
 
 

@@ -11,7 +11,7 @@ import pytest
 from fake_backend import FakeBackend
 from fake_history import PEAK_DEGC, made_up
 
-from controller.web import history
+from controller.web import history, remarks, trace
 from controller.web.app import make_app
 from controller.web.pages import Renderer
 from controller.web.samples import HistoryView
@@ -157,6 +157,34 @@ async def test_few_readings_are_a_line_through_each_and_many_an_envelope() -> No
     assert len(month.rows) <= 130
 
 
+async def test_a_state_is_told_by_its_share_of_the_time_and_how_often_it_began() -> None:
+    view = past()
+    time_s = view.start.timestamp() + 60.0 * np.arange(1441)
+    value = (np.arange(1441) % 480 < 120).astype(float)  # two hours on, six hours off, three times and once more
+    same = {"low": value, "mean": value, "high": value, "count": np.ones(1441, dtype=np.int64)}
+    zero = {"quality": np.zeros(1441, dtype=np.int8), "flags": np.zeros(1441, dtype=np.int32)}
+    running = replace(
+        view, samples=replace(view.samples, time_s=time_s, **same, **zero), unit="0/1", role="running", held=True
+    )
+    assert drawn(running).summary.startswith("On for 25\N{NO-BREAK SPACE}% of the time; switched on 3 times; 1,441")
+    assert ">on</text>" in drawn(running).wide
+    found = remarks.facts(running, chosen({}, LONDON, NOON), tz=LONDON, until_s=NOON.timestamp())
+    assert [fact[:2] for fact in found[:3]] == [("Last", "on"), ("On", "25\N{NO-BREAK SPACE}%"), ("Switched on", "3")]
+
+
+@pytest.mark.parametrize(
+    ("unit", "value", "top", "bottom"),
+    [("people", 0.0, 1.0, 0.0), ("kW", 1000.0, 1020.0, 980.0), ("%", 100.0, 100.0, 0.0), ("degC", 20.0, 20.5, 19.5)],
+)
+async def test_a_value_that_never_moves_has_a_sensible_axis(unit: str, value: float, top: float, bottom: float) -> None:
+    view = register(0.0, 1441)
+    same = {name: np.full(1441, value) for name in ("low", "mean", "high")}
+    still = replace(view, samples=replace(view.samples, **same), counter=False, unit=unit, role="other")
+    found = trace.scale(still, np.array([0.0, 1.0]), NOON.timestamp())
+    assert found[-1] == pytest.approx(top, abs=(top - bottom) / 5)
+    assert found[0] == pytest.approx(bottom, abs=(top - bottom) / 5)
+
+
 async def test_a_register_is_shown_by_its_rise() -> None:
     found = drawn(register(0.5, 1441))
     assert found.columns[0] == "Rise"
@@ -179,7 +207,7 @@ async def test_a_window_without_any_reading_says_so() -> None:
     found = drawn(nothing)
     assert found.summary == "Nothing was heard in this time."
     assert "NaN" not in found.wide + found.body
-    assert history.facts(nothing, chosen({}, LONDON, NOON), tz=LONDON, until_s=NOON.timestamp()) == ()
+    assert remarks.facts(nothing, chosen({}, LONDON, NOON), tz=LONDON, until_s=NOON.timestamp()) == ()
 
 
 async def test_a_value_that_still_stands_is_said() -> None:

@@ -22,7 +22,7 @@ LONGEST_AS_STORED = timedelta(days=62)  # a longer window comes in steps
 STEPS = 1_000  # of a long window, about
 HALF_HOUR = timedelta(minutes=30)
 LONGEST_LEAD = timedelta(days=1)  # before a window, for the value that reaches into it
-STATES = frozenset({Unit.BINARY, Unit.INDEX, Unit.COUNT, Unit.PEOPLE})
+STATES = frozenset({Unit.BINARY, Unit.INDEX, Unit.COUNT, Unit.PEOPLE, Unit.G_PER_KWH, Unit.MONEY_PER_KWH})
 COUNTERS = frozenset({Role.ELECTRICITY_METER, Role.GAS_METER, Role.HEAT_METER, Role.PV_METER})
 PAIRS = {Role.ZONE_TEMPERATURE: Role.HEATING_SETPOINT, Role.HEATING_SETPOINT: Role.ZONE_TEMPERATURE}
 _QUALITIES = (Quality.GOOD, Quality.SUSPECT, Quality.STALE, Quality.BAD)
@@ -83,7 +83,7 @@ class Stored:
             end=end,
             samples=samples,
             lasts=max(lasts, 2 * step),
-            held=point.writable or point.unit in STATES,
+            held=point.writable or point.unit in STATES or point.role is Role.DEMAND_LIMIT,
             counter=point.role in COUNTERS,
             beside=beside,
         )

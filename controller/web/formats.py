@@ -6,7 +6,9 @@ from zoneinfo import ZoneInfo
 
 SYMBOLS = {"GBP": "£", "EUR": "€", "USD": "$"}
 MISSING = "–"
+STATE = "0/1"
 _UNITS = {"degC": "°C", "0/1": "", "m3": "m³", "W/m2": "W/m²", "index": "", "count": ""}
+_DIGITS = {"ppm": 0, "W/m2": 0, "lux": 0, "people": 0, "count": 0, "index": 0, STATE: 2, "money/kWh": 4}  # else 1
 _JOIN = "\N{NO-BREAK SPACE}"
 
 
@@ -23,6 +25,15 @@ def number(value: float | None, digits: int = 1) -> str:
 def quantity(value: float | None, unit: str, digits: int = 1) -> str:
     """A number and its unit, never broken over two lines."""
     return f"{number(value, digits)}{_JOIN}{shown(unit)}".rstrip(_JOIN)
+
+
+def reading(value: float | None, unit: str) -> str:
+    """A point's value, as exactly as its kind deserves."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    if unit == STATE and value in {0.0, 1.0}:
+        return "on" if value else "off"
+    return quantity(value, unit, _DIGITS.get(unit, 1))
 
 
 def shown(unit: str) -> str:

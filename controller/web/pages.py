@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from controller.web import figures, formats, history, pictures, timeline
+from controller.web import figures, formats, history, pictures, remarks, timeline
 from controller.web.view import Backend, BadRequest, Holder, NotFound, NowView, PlanView, Tone
 from controller.web.words import Words, by_discomfort
 
@@ -40,8 +40,8 @@ class Renderer:
             auto_reload=False,
         )
         self._env.globals.update(
-            number=formats.number, quantity=formats.quantity, span=formats.span, gauge=pictures.gauge,
-            Tone=Tone, Holder=Holder,
+            number=formats.number, quantity=formats.quantity, reading=formats.reading, span=formats.span,
+            gauge=pictures.gauge, Tone=Tone, Holder=Holder,
         )  # fmt: skip
         static = files("controller.web") / "static"
         self.static = {item.name: item.read_bytes() for item in static.iterdir() if item.is_file()}
@@ -171,7 +171,7 @@ def _add_history(pages: APIRouter, backend: Backend, renderer: Renderer) -> None
             "history.html", view, request, past=found, choice=choice, spans=timeline.SPANS,
             live=choice.present and choice.span in timeline.LIVELY, links=timeline.links(choice, point, view.time),
             picture=history.chart(found, choice, tz=tz, until_s=until_s),
-            facts=history.facts(found, choice, tz=tz, until_s=until_s),
+            facts=remarks.facts(found, choice, tz=tz, until_s=until_s),
             local=lambda when: f"{when.astimezone(ZoneInfo(tz)):%Y-%m-%dT%H:%M}",
         )  # fmt: skip
 

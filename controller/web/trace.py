@@ -25,14 +25,16 @@ def scale(view: HistoryView, steps: Floats, until_s: float) -> tuple[float, ...]
     if view.counter:
         risen = rises(view, steps, until_s)
         return charts.ticks(0.0, float(np.nanmax(risen)) if np.nansum(risen) > 0 else 1.0, 5)
-    if view.unit == "0/1":
+    if view.unit == formats.STATE:
         return (0.0, 1.0)
     found = [extent(one) for one in (view, view.beside) if one is not None]
     known = [pair for pair in found if pair is not None] or [(0.0, 1.0)]
     low, high = min(pair[0] for pair in known), max(pair[1] for pair in known)
-    if 0 <= low < NEAR_NOUGHT * (high - low):
-        return charts.ticks(0.0, high * 1.04, 5)
-    margin = max((high - low) * 0.04, 0.05)
+    if view.unit == "%" and low >= 0 and high <= 100:
+        return charts.ticks(0.0, 100.0, 5)
+    if 0 <= low < NEAR_NOUGHT * (high - low) or low == high == 0:
+        return charts.ticks(0.0, max(high * 1.04, 1.0), 5)
+    margin = (high - low) * 0.04 if high > low else max(0.5, abs(high) * 0.02)
     return charts.ticks(low - margin, high + margin, 5)
 
 
@@ -46,7 +48,7 @@ def extent(view: HistoryView) -> tuple[float, float] | None:
 
 def frame(view: HistoryView, values: Sequence[float], width: float) -> Frame:
     """Room for the axis figures at the left, for the strip and the times below."""
-    longest = max(len(formats.number(value, _places(values))) for value in values)
+    longest = max(*(len(formats.number(value, _places(values))) for value in values), len(formats.shown(view.unit)))
     return Frame(
         width=width, height=HEIGHT, left=12 + 7.2 * longest, right=14, top=24, bottom=36,
         start=view.start.timestamp(), end=view.end.timestamp(), low=values[0], high=values[-1],
@@ -67,13 +69,20 @@ def draw(
     below = "" if view.beside is None else _values(view.beside, on, columns(view.beside, cut, until_s), until_s)
     return "".join([
         _veils(view, on, until_s),
-        charts.rows(on, values, _places(values)),
+        _figures(view, on, values),
         charts.text(on.left - 6, 13, formats.shown(view.unit), "tick", "end"),
         _times(on, tz, room),
         below,
         _bars(view, on, steps, until_s) if view.counter else _values(view, on, fine, until_s),
         _lane(on, fine),
     ])  # fmt: skip
+
+
+def _figures(view: HistoryView, on: Frame, values: Sequence[float]) -> str:
+    if view.unit != formats.STATE:
+        return charts.rows(on, values, _places(values))
+    words = (charts.text(on.left - 6, on.y(value) + 4, word, "tick", "end") for value, word in ((0, "off"), (1, "on")))
+    return "".join(words)
 
 
 def _places(values: Sequence[float]) -> int:
