@@ -5,7 +5,7 @@ of each half-hour, and for gas the part of the factor that is of the same gas as
 and never netted; what PV makes counts as zero. Every sum is exact in Decimal, so that parts add up to the whole.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from functools import lru_cache
@@ -27,10 +27,20 @@ Factor = EmissionFactor | Decimal | None  # zero where energy counts as zero; No
 
 
 class Ledger:
-    """Turns accounts into statements and bills by the site's tariffs, factors and intensity."""
+    """Turns accounts into statements and bills by the site's tariffs, factors and intensity.
 
-    def __init__(self, site: Site, intensity: IntensityFile | None, factors: FactorTable | None = None) -> None:
-        self._site, self._intensity = site, intensity
+    `prices` of imported electricity, by the second at which their half-hour begins, go before the tariff.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        intensity: IntensityFile | None,
+        factors: FactorTable | None = None,
+        *,
+        prices: Mapping[int, Decimal] | None = None,
+    ) -> None:
+        self._site, self._intensity, self._prices = site, intensity, prices or {}
         self._factors = factors if factors is not None else official_factors()
         self._tariffs = {tariff.fuel: tariff for tariff in site.tariffs}
 
@@ -91,7 +101,10 @@ class Ledger:
             return [-Decimal(str(tariff.export_rate))] * len(starts)
         first = starts[0] // HALF_HOUR_S * HALF_HOUR_S
         steps = (starts[-1] - first) // HALF_HOUR_S + 1
-        return [_exact(rate) for rate in price_bins(tariff, first, HALF_HOUR_S, steps, self._site.timezone).tolist()]
+        rates = [_exact(rate) for rate in price_bins(tariff, first, HALF_HOUR_S, steps, self._site.timezone).tolist()]
+        if meter.fuel is not Fuel.ELECTRICITY or not self._prices:
+            return list(rates)
+        return [self._prices.get(first + n * HALF_HOUR_S, rate) for n, rate in enumerate(rates)]
 
     def _annual(self, meter: Meter, starts: Sequence[int]) -> list[Factor]:
         if meter.export or meter.fuel is Fuel.PV:

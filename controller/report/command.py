@@ -11,11 +11,12 @@ from rich.progress import Progress
 
 from config.factors import TABLE, UnknownFactor, official_factors
 from config.site import Site
+from controller.carbon.heard import heard_intensity, heard_prices
 from controller.carbon.intensity import IntensityFile, read_intensity, site_intensity
 from controller.commands import DONE, NO, WRONG_INPUT, complain, data_directory
 from controller.report.open_data import as_csv, as_json
 from controller.report.period import Period, day, days, month
-from controller.report.sources import Metered, Named, Sources, days_kept, read_meters
+from controller.report.sources import Metered, Named, Sources, days_kept, heard_as, read_meters
 from controller.report.tables import Report, check_factors, make_report
 from controller.report.text import as_text
 from controller.store.base import StoreError
@@ -57,7 +58,12 @@ async def _report(site: Site, args: Namespace) -> Report:
     check_factors(site, period.years, factors)
     directory = _directory(args, site)
     intensity, file = _intensity(args, site)
-    metered = await _read(site, directory, period, clock)
+    async with SqliteStore(directory, clock=clock) as store:
+        metered = await _read(store, site, period)
+        if intensity is None:
+            intensity = await heard_intensity(store, site, period.start, period.end)
+            file = None if intensity is None else heard_as(intensity)
+        prices = await heard_prices(store, site, period.start, period.end)
     sources = Sources(
         version=own_version(),
         site_file=Named.of(args.site),
@@ -65,7 +71,7 @@ async def _report(site: Site, args: Namespace) -> Report:
         intensity=file,
         readings={one.account.meter.id: one.sha256 for one in metered},
     )
-    return make_report(site, period, metered, intensity=intensity, factors=factors, sources=sources)
+    return make_report(site, period, metered, intensity=intensity, factors=factors, sources=sources, prices=prices)
 
 
 def _period(args: Namespace, site: Site) -> Period:
@@ -99,15 +105,14 @@ def _intensity(args: Namespace, site: Site) -> tuple[IntensityFile | None, Named
     return found, Named.of(args.site.parent / site.carbon.intensity_file)
 
 
-async def _read(site: Site, directory: Path, period: Period, clock: Clock) -> list[Metered]:
+async def _read(store: SqliteStore, site: Site, period: Period) -> list[Metered]:
     """Every meter's half-hours, with a bar while it takes long. Raises NoReadings, StoreError."""
-    async with SqliteStore(directory, clock=clock) as store:
-        terminal = Console(stderr=True)
-        with Progress(console=terminal, transient=True, disable=not terminal.is_terminal) as progress:
-            bar = progress.add_task(f"reading {len(site.meters)} meters", total=len(site.meters))
-            metered = await read_meters(store, site, period, tick=lambda: progress.advance(bar))
-        if all(one.account.coverage.missing == one.account.coverage.expected for one in metered):
-            raise NoReadings(_nothing(period, await days_kept(store, site, period.end + FAR)))
+    terminal = Console(stderr=True)
+    with Progress(console=terminal, transient=True, disable=not terminal.is_terminal) as progress:
+        bar = progress.add_task(f"reading {len(site.meters)} meters", total=len(site.meters))
+        metered = await read_meters(store, site, period, tick=lambda: progress.advance(bar))
+    if all(one.account.coverage.missing == one.account.coverage.expected for one in metered):
+        raise NoReadings(_nothing(period, await days_kept(store, site, period.end + FAR)))
     return metered
 
 

@@ -79,6 +79,7 @@ def as_json(report: Report) -> str:
             "half_hours": report.half_hours,
         },
         "currency": report.currency,
+        "half_hours_at_feed_prices": report.priced,
         "ledgers": {
             "annual": {"gas": "CO2e", "factor_year": report.factor_year or "each kWh at its own calendar year"},
             "grid": None

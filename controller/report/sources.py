@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from config.localtime import utc
+from config.localtime import HALF_HOUR_S, epoch_s, utc
 from config.site import Site
+from controller.carbon.intensity import IntensityFile
 from controller.carbon.intervals import GOOD, MARGIN, Account, account
+from controller.carbon.slots import HALF_HOUR
 from controller.report.period import Period
 from controller.store.base import Store, Window
 
@@ -61,6 +63,15 @@ async def read_meters(store: Store, site: Site, period: Period, *, tick: Callabl
         found.append(Metered(account=made, opening=opening, closing=closing, sha256=_digest(window)))
         tick()
     return found
+
+
+def heard_as(intensity: IntensityFile) -> Named:
+    """A feed's half-hours in place of a file."""
+    start, end = intensity.span
+    steps = round((end - start) / HALF_HOUR)
+    grams, _ = intensity.lookup(epoch_s(start) + HALF_HOUR_S * np.arange(steps))
+    digest = sha256(np.ascontiguousarray(grams).astype("<f8").tobytes()).hexdigest()
+    return Named(name="half-hours of grid intensity as the feed said them", sha256=digest)
 
 
 async def days_kept(store: Store, site: Site, before: datetime) -> tuple[datetime, datetime] | None:

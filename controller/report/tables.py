@@ -100,6 +100,7 @@ class Report:
     meters: tuple[MeterEntry, ...]
     intensity: Basis | None  # None = no half-hourly ledger
     factor_year: int | None  # None = each kWh at the factor of its own calendar year
+    priced: int  # half-hours of electricity at the price of a feed, not of the tariff
     sources: Sources
 
     def sum(self, *, building: str | None = None, fuel: Fuel | None = None) -> Totals:
@@ -148,10 +149,14 @@ def make_report(
     intensity: IntensityFile | None,
     factors: FactorTable,
     sources: Sources,
+    prices: Mapping[int, Decimal] | None = None,
 ) -> Report:
-    """Everything the report says; `metered` holds every meter of the site. Raises UnknownFactor."""
+    """Everything the report says; `metered` holds every meter of the site, `prices` those of a feed.
+
+    Raises UnknownFactor.
+    """
     check_factors(site, period.years, factors)
-    bill = Ledger(site, intensity, factors).bill([one.account for one in metered])
+    bill = Ledger(site, intensity, factors, prices=prices).bill([one.account for one in metered])
     statements = {one.meter.id: one for one in bill.statements}
     return Report(
         site=site.id,
@@ -166,6 +171,7 @@ def make_report(
         meters=tuple(_meter(site, one, statements[one.account.meter.id], period) for one in metered),
         intensity=None if intensity is None else intensity.basis,
         factor_year=site.carbon.factor_year,
+        priced=sum(period.start.timestamp() <= at < period.end.timestamp() for at in prices or ()),
         sources=sources,
     )
 

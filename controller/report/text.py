@@ -18,6 +18,7 @@ from controller.carbon.totals import Mass, Totals
 from controller.report.tables import Report, flow_of
 
 WIDTH = 116
+MOST_RATES = 12  # of one fuel; more are told by their range
 NEAR = timedelta(seconds=NEAR_S)  # of a border of the period
 NONE = "–"
 _UNITS = {Unit.M3: "m³"}
@@ -91,10 +92,15 @@ def _shares(found: Coverage) -> tuple[str, str, str]:
 def _cost(report: Report) -> Table:
     table = _table("Cost by rate of the tariff", "", f"{report.currency}/kWh", "kWh", report.currency)
     for entry in report.entries:
-        for one in entry.rates:
-            if one.cost:
-                name = f"{report.buildings[entry.building]}, {entry.fuel} {entry.flow}"
-                table.add_row(name, f"{one.rate.normalize():f}", _fixed(one.kwh, 0), _fixed(one.cost, 2))
+        name = f"{report.buildings[entry.building]}, {entry.fuel} {entry.flow}"
+        paid = [one for one in entry.rates if one.cost]
+        if len(paid) > MOST_RATES:
+            low, high = (f"{one.rate.normalize():f}" for one in (paid[0], paid[-1]))
+            kwh, cost = sum(one.kwh for one in paid), sum(one.cost for one in paid)
+            table.add_row(name, f"{low} to {high}", _fixed(Decimal(kwh), 0), _fixed(Decimal(cost), 2))
+            continue
+        for one in paid:
+            table.add_row(name, f"{one.rate.normalize():f}", _fixed(one.kwh, 0), _fixed(one.cost, 2))
     return table
 
 
@@ -141,6 +147,8 @@ def _ledgers(report: Report) -> Iterator[str]:
 
 
 def _notes(report: Report) -> Iterator[str]:
+    if report.priced:
+        yield f"Electricity of {report.priced:,} half-hours is at the prices that the feed named, other at the tariff."
     unpriced = report.sum().unpriced_kwh
     if unpriced:
         yield f"{_fixed(unpriced, 0)} kWh have no tariff and are not in the cost."

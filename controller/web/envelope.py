@@ -102,16 +102,22 @@ def standing(view: HistoryView, at_s: Floats, until_s: float) -> Floats:
 
 
 def runs(view: HistoryView, until_s: float) -> Iterator[list[tuple[float, float]]]:
-    """The readings themselves as (time, value), a new run after each gap and each bad reading."""
+    """The readings as (time, value), of a held point its moves; a new run after each gap and each bad reading."""
     start, lasts = view.start.timestamp(), view.lasts.total_seconds()
     known = np.flatnonzero(np.isfinite(view.samples.mean))
+    if not len(known):
+        return
+    begins = np.diff(known, prepend=-2) > 1
+    begins[1:] |= np.diff(view.samples.time_s[known]) > lasts
+    if view.held:  # of equal ones only the first says something, and the last of a run how far it reached
+        told = begins | (np.diff(view.samples.mean[known], prepend=np.nan) != 0)
+        told |= np.append(begins[1:], True)
+        known, begins = known[told], begins[told]
     time_s, mean = view.samples.time_s[known], view.samples.mean[known]
-    cuts = np.flatnonzero((np.diff(known) > 1) | (np.diff(time_s) > lasts)) + 1
+    cuts = np.flatnonzero(begins)[1:]
     followed = np.append(view.samples.time_s[1:], until_s)[known].tolist()
     for part in np.split(np.arange(len(known)), cuts):
         points = [(float(time_s[n]), float(mean[n])) for n in part]
-        if not points:
-            continue
         if view.held:  # it stays until the next one, or until it is too old
             points.append((min(points[-1][0] + lasts, followed[part[-1]], until_s), points[-1][1]))
         inside = [(at, value) for at, value in points if at >= start]
@@ -119,6 +125,12 @@ def runs(view: HistoryView, until_s: float) -> Iterator[list[tuple[float, float]
             inside.insert(0, (start, _entering(points[-len(inside) - 1], inside[0], start, held=view.held)))
         if inside:
             yield inside
+
+
+def moves(view: HistoryView) -> int:
+    """How many points a line through it needs."""
+    mean = view.samples.mean
+    return int((np.diff(mean) != 0).sum()) + 1 if view.held else len(mean)
 
 
 def _entering(before: tuple[float, float], after: tuple[float, float], at: float, *, held: bool) -> float:

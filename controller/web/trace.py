@@ -7,7 +7,7 @@ import numpy as np
 
 from controller.web import charts, formats
 from controller.web.charts import Frame
-from controller.web.envelope import Columns, Mark, columns, gaps, rises, runs
+from controller.web.envelope import Columns, Mark, columns, gaps, moves, rises, runs
 from controller.web.samples import Floats, HistoryView
 from controller.web.timeline import marks
 
@@ -48,7 +48,8 @@ def extent(view: HistoryView) -> tuple[float, float] | None:
 
 def frame(view: HistoryView, values: Sequence[float], width: float) -> Frame:
     """Room for the axis figures at the left, for the strip and the times below."""
-    longest = max(*(len(formats.number(value, _places(values))) for value in values), len(formats.shown(view.unit)))
+    words = [formats.number(value, _places(values)) for value in values]
+    longest = max(map(len, [*words, formats.shown(view.unit) or "off"]))
     return Frame(
         width=width, height=HEIGHT, left=12 + 7.2 * longest, right=14, top=24, bottom=36,
         start=view.start.timestamp(), end=view.end.timestamp(), low=values[0], high=values[-1],
@@ -56,8 +57,8 @@ def frame(view: HistoryView, values: Sequence[float], width: float) -> Frame:
 
 
 def is_dense(view: HistoryView, on: Frame) -> bool:
-    """Whether there are so many readings that a line through all of them would be a blot."""
-    return len(view.samples.time_s) > DENSE * (on.edge - on.left) / COLUMN
+    """Whether it moves so often that a line through all of it would be a blot."""
+    return moves(view) > DENSE * (on.edge - on.left) / COLUMN
 
 
 def draw(

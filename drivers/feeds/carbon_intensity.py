@@ -83,7 +83,7 @@ class NesoSource(Source):
     def __init__(self, web: Web, postcode: str | None) -> None:
         self._web, self._postcode = web, postcode
         where = "" if postcode is None else f", region of {postcode}"
-        self._basis = Basis(source=f"{NESO}{where}")
+        self._basis = basis_of(postcode)
         self.origin = Origin(
             source=f"Carbon Intensity API, NESO{where}", licence="CC BY 4.0", attribution=f"{NESO}, CC BY 4.0"
         )
@@ -134,6 +134,11 @@ class NesoSource(Source):
         return {ACTUAL: said}
 
 
+def basis_of(postcode: str | None) -> Basis:
+    """What the grams of the nation's, or of a postcode's, half-hours count."""
+    return Basis(source=NESO if postcode is None else f"{NESO}, region of {postcode}")
+
+
 def _national(answer: Any) -> dict[int, _Intensity]:
     try:
         return _rows(_NATIONAL.validate_python(answer["data"]))
@@ -182,6 +187,11 @@ class CarbonIntensityDriver(FeedDriver):
     @classmethod
     def check_options(cls, options: CarbonOptions, here: Here) -> None:
         _postcode(options, here)
+
+    @classmethod
+    def basis(cls, options: CarbonOptions, here: Here) -> Basis:
+        """What the grams of its readings count."""
+        return basis_of(_postcode(options, here))
 
     @classmethod
     def source(cls, options: CarbonOptions, here: Here, clock: Clock) -> NesoSource:
