@@ -24,7 +24,7 @@ def made_up(
     minute, of_day = minute[heard], of_day[heard]
     held = point.role == "heating_setpoint"
     warm = (of_day >= 6 * 60) & (of_day < 18 * 60)
-    noise = ((minute * 2654435761) % 97) / 97 - 0.5
+    noise = (np.sin(minute * 12.9898) * 43758.5453) % 1 - 0.5  # the same every time
     value = np.where(warm, 20.5, 16.0) if held else np.where(warm, 20.4, 18.0) + np.sin(of_day / 180) + 0.4 * noise
     value = value.astype(float)
     quality = np.where((of_day >= 660) & (of_day < 670), 1, 0).astype(np.int8)

@@ -20,6 +20,7 @@ from controller.report.sources import Metered, Named, Sources, days_kept, heard_
 from controller.report.tables import Report, check_factors, make_report
 from controller.report.text import as_text
 from controller.store.base import StoreError
+from controller.store.readings import READINGS_FILE
 from controller.store.sqlite import SqliteStore
 from controller.version import own_version
 from drivers.clock import Clock
@@ -86,7 +87,7 @@ def _period(args: Namespace, site: Site) -> Period:
 
 def _directory(args: Namespace, site: Site) -> Path:
     directory: Path = args.data if args.data is not None else data_directory(site, args.site)
-    if not (directory / "readings.sqlite").exists():
+    if not (directory / READINGS_FILE).exists():
         raise ValueError(
             f"{directory}: no readings are kept there; name the directory with --data, or store.path in the site file"
         )

@@ -16,6 +16,7 @@ SHOTS = (  # name, path, width, height, scheme, scale
     ("now", "/", 1280, 1000, "light", 1),
     ("now-phone", "/", 390, 844, "light", 2),
     ("plan", "/plan", 1280, 1400, "light", 1),
+    ("history", "/points/townhall.hall.temperature/history?span=day", 1280, 900, "light", 1),
     ("wall", "/?wall=1", 1920, 1080, "dark", 1),
 )
 
