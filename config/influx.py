@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, AnyHttpUrl, Field, TypeAdapter, model_validator
 
 from config.base import Frozen, is_loopback
 
@@ -15,17 +15,18 @@ _TAKES = {
     3: ("database", "token_file", "token_env"),
 }
 _OF_SOME = ("database", "bucket", "org", "username", "password_file", "password_env", "token_file", "token_env")
+_HTTP = TypeAdapter(AnyHttpUrl)
 Word = Annotated[str, Field(min_length=1)]
 
 
 def _address(url: str) -> str:
     example = "such as https://influx.example.org:8086"
     try:
+        _HTTP.validate_python(url)
         parts = urlsplit(url)
-        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        sound = False
-    if not sound:
+        parts = urlsplit("")
+    if not parts.hostname or not url.isprintable():
         raise ValueError(f"this is not the address of a server; write one {example}")
     if parts.username is not None or parts.password is not None:
         raise ValueError("user or password stand in the address; write 'username:' and 'password_file:' instead")

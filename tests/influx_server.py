@@ -23,6 +23,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     hang: bool = False
     hang_up: bool = False
+    raw: bytes | None = None  # these bytes instead of any answer, then the end
 
 
 def error(status: int, body: Mapping[str, Any], **headers: str) -> Answer:
@@ -127,7 +128,8 @@ class InfluxServer:
                 if answer.hang:
                     await reader.read()  # until the other side gives up
                     break
-                if answer.hang_up:
+                if answer.hang_up or answer.raw is not None:
+                    writer.write(answer.raw or b"")
                     break
                 lines = [f"HTTP/1.1 {answer.status} X", f"content-length: {len(answer.body)}"]
                 lines += [f"{name}: {value}" for name, value in answer.headers.items()]

@@ -1,5 +1,7 @@
 """One `Store` on InfluxDB 1, 2 and 3, against a stand-in that answers in their shapes."""
 
+import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -154,6 +156,60 @@ async def test_a_secret_that_is_not_there_is_said_in_words(more: dict[str, str],
                 pass
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\n", "is not there"),
+        (b"\xff\xfe", "cannot be read"),
+        ("schlüssel".encode(), "no token has"),
+        (b"a\tb", "no token"),
+    ],
+)
+async def test_a_secret_that_is_none_is_said_in_words(content: bytes, words: str, tmp_path: Path) -> None:
+    (tmp_path / "token").write_bytes(content)
+    async with influx_server(2) as server:
+        store = store_on(server, tmp_path, token_file="token")
+        with pytest.raises(Away, match=words) as caught:
+            await store.__aenter__()
+        assert "schl" not in str(caught.value)
+
+
+async def test_an_editors_mark_before_the_secret_is_no_part_of_it(tmp_path: Path) -> None:
+    (tmp_path / "token").write_bytes(b"\xef\xbb\xbfabc \r\n")
+    async with influx_server(3) as server, store_on(server, tmp_path, token_file="token") as store:
+        server.secret = "Token abc"
+        await store.append([reading(0)])
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://a b:8086",
+        "http://x:99999",
+        "http://x:0x",
+        "ftp://x",
+        "http://",
+        "//x",
+        "http:///x",
+        "x",
+        "http://[::1",
+        "http://\x00",
+    ],
+)
+def test_an_address_that_no_client_would_take_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="not the address of a server"):
+        Influx.model_validate({"version": 1, "url": url, "database": "plenum"})
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("host", ["☃.net", "a..b", f"{'a' * 70}.net"])
+async def test_a_name_that_no_client_takes_is_away(version: int, host: str, clock: Clock) -> None:
+    options = Influx.model_validate({"version": version, "url": f"http://{host}:8086", **WHERE[version]})
+    with pytest.raises(Away):
+        async with InfluxStore(options, site="s", base=Path(), clock=clock) as store:
+            await store.append([reading(0)])
+
+
 async def test_a_secret_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLENUM_TEST_TOKEN", "abc")
     async with influx_server(3) as server:
@@ -200,6 +256,37 @@ async def test_a_page_instead_of_a_database_has_kept_nothing(version: int) -> No
         server.script = [Answer(200, b"<html>please log in</html>", {"content-type": "text/html"})]
         with pytest.raises(StoreError):
             await store.append([reading(0)])
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"\x00" * 4096,
+        b"HTTP/1.1 204",
+        b"HTTP/1.1 abc No\r\n\r\n",
+        b"HTTP/1.1 500 X\r\ncontent-length: 999\r\n\r\nshort",
+        b"HTTP/1.1 500 X\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 500 X\r\ncontent-encoding: gzip\r\ncontent-length: 5\r\n\r\nwords",
+        b"HTTP/1.1 500 X\r\nx: " + b"y" * 100_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-type: application/json\r\n\r\n{}",
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"HTTP/1.1 400 X\r\ncontent-length: 4\r\ncontent-type: application/json\r\n\r\n\xff\xfe{]",
+    ],
+)
+async def test_no_answer_whatsoever_breaks_us(version: int, raw: bytes) -> None:
+    async with influx_server(version) as server, store_on(server) as store:
+        server.script = [Answer(raw=raw)]
+        with pytest.raises(StoreError):
+            await store.append([reading(0)])
+        await store.append([reading(0)])
+        server.answer = lambda *_: Answer(raw=raw)  # type: ignore[method-assign]
+        with pytest.raises(StoreError):
+            await store.newest()
+    for _ in range(4):  # generators in each other that the client leaves of an answer it could not unpack
+        gc.collect()
+        await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize("version", VERSIONS)

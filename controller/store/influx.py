@@ -60,12 +60,14 @@ class InfluxStore:
             auth = httpx.BasicAuth(self._options.username, secret)
         elif secret:
             headers["Authorization"] = f"{'Bearer' if self._options.version == 3 else 'Token'} {secret}"
-        async with AsyncExitStack() as stack:
-            self._http = await stack.enter_async_context(
-                httpx.AsyncClient(
-                    base_url=self._options.url, headers=headers, auth=auth, verify=tls, timeout=ASK_S, trust_env=False
-                )
+        try:
+            http = httpx.AsyncClient(
+                base_url=self._options.url, headers=headers, auth=auth, verify=tls, timeout=ASK_S, trust_env=False
             )
+        except httpx.InvalidURL as error:
+            raise self._away(f"cannot be asked: {error}") from None
+        async with AsyncExitStack() as stack:
+            self._http = await stack.enter_async_context(http)
             if self._options.version == 1:
                 self._write = self._write_v1
             else:
@@ -149,7 +151,7 @@ class InfluxStore:
                 done = await api.write(bucket=bucket, org=org, record=body, write_precision=precision)
             except ApiException as error:
                 raise self._complaint(error.status or 0, error.body or b"", error.headers or {}, lines) from None
-            except (aiohttp.ClientError, OSError) as error:
+            except (aiohttp.ClientError, OSError, UnicodeError) as error:
                 raise self._away(f"cannot be reached: {_told(error)}") from None
             if not done:  # some 2xx, or a page behind a redirect: not a database that has kept anything
                 raise self._away("answers as no InfluxDB does; check the address")
@@ -189,7 +191,7 @@ class InfluxStore:
             raise StoreError(f"{self.name}: is closed")
         try:
             return await self._http.request(method, path, params=params, content=content)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, UnicodeError) as error:  # a name that no resolver takes
             raise self._away(f"cannot be reached: {_told(error)}") from None
 
     async def _closed(self, lines: Sequence[str]) -> None:
@@ -209,17 +211,25 @@ class InfluxStore:
         return f"point = {_quoted(point)} AND site = {_quoted(self._site)} AND time >= {start}u AND time < {end}u"
 
     def _secret(self) -> str:
-        """Read at each opening, so that it can be changed while we run."""
+        """Read at each opening, so that it can be changed while we run; empty where none is configured."""
         options = self._options
         file, variable = options.password_file or options.token_file, options.password_env or options.token_env
         if file is not None:
+            where = f"its secret in {file}"
             try:
-                return (self._base / file).read_text(encoding="utf-8").partition("\n")[0].strip()
+                secret = (self._base / file).read_text(encoding="utf-8-sig").partition("\n")[0].strip()
             except (OSError, ValueError) as error:
-                raise self._away(f"cannot be asked: its secret in {file} cannot be read: {error}") from None
-        if variable is not None and variable not in os.environ:
-            raise self._away(f"cannot be asked: the environment variable {variable} with its secret is not set")
-        return os.environ[variable] if variable is not None else ""
+                raise self._away(f"cannot be asked: {where} cannot be read: {error}") from None
+        elif variable is not None:
+            where = f"its secret in the environment variable {variable}"
+            secret = os.environ.get(variable, "").strip()
+        else:
+            return ""
+        if not secret:
+            raise self._away(f"cannot be asked: {where} is not there")
+        if options.username is None and not (secret.isascii() and secret.isprintable()):  # else no header holds it
+            raise self._away(f"cannot be asked: {where} holds characters that no token has")
+        return secret
 
     def _tls(self) -> ssl.SSLContext:
         """Made once, as to load the authorities takes 30 ms; without https it is never used."""

@@ -66,7 +66,7 @@ async def test_influxdb_keeps_the_contract_of_the_store(tmp_path: Path) -> None:
     )
     async with database_server("influxd", tmp_path) as server, store_on(server) as store:
         await store.append([reading(0, 1.0), reading(1, 3.0), reading(2, None, quality=Quality.BAD), odd])
-        await store.append([reading(1, 2.0), reading(45, 1e300), reading(46, -1e-300)])
+        await store.append([reading(1, 7.0), reading(1, 2.0), reading(45, 1e300), reading(46, -1e-300)])
         window = await store.window(POINT, START, START + 45 * MINUTE)
         assert window.time_s.tolist() == [START.timestamp() + 60 * n for n in (0, 1, 2)]
         assert window.value[:2].tolist() == [1.0, 2.0]
