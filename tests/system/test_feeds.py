@@ -101,9 +101,9 @@ async def fed_house(directory: Path, clock: Clock, server: FeedServer) -> AsyncI
             make_driver=driver,
             outlook=lambda known, history: LocalOutlook(known, history, None),
             solver=InProcess(),
-            learned=_learned(),
+            learned=_learned("townhall"),
             learn_nightly=False,
-            history=_morning(START, 1)[1].copy(),
+            history=_morning(START, 1, "townhall")[1].copy(),
             durable=False,
             gather=STORED_EVERY,
         )
