@@ -136,7 +136,6 @@ def _serve(args: argparse.Namespace) -> int:
 
 def _on_site(args: argparse.Namespace, solver: "Worker | None" = None) -> int:
     from controller.check import check_site, format_findings
-    from controller.commands import plan_once, serve
 
     site, findings = check_site(args.site)
     if site is None or findings:
@@ -150,6 +149,8 @@ def _on_site(args: argparse.Namespace, solver: "Worker | None" = None) -> int:
         from controller.keeping import back_up_site, restore_site
 
         return back_up_site(site, args) if args.command == "backup" else restore_site(site, args)
+    from controller.commands import plan_once, serve
+
     return plan_once(site, args) if solver is None else serve(site, args, solver)
 
 

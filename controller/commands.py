@@ -3,7 +3,6 @@
 import asyncio
 import json
 import logging
-import sys
 from argparse import Namespace
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -35,6 +34,7 @@ from controller.store.claim import Claimed, claim
 from controller.store.forward import Database
 from controller.store.readings import READINGS_FILE
 from controller.store.sqlite import SqliteStore
+from controller.terminal import DONE, NO, TAKEN, WRONG_INPUT, complain, data_directory, say
 from controller.web.encode import plain
 from controller.web.pages import Renderer
 from controller.web.serve import NotLoopback
@@ -46,27 +46,9 @@ from optimiser.worker import InProcess
 
 log = logging.getLogger(__name__)
 
-DONE, NO, WRONG_INPUT, TAKEN = 0, 1, 2, 3
 KNOWN_DAYS = timedelta(days=42)
 FEEDS = "feeds"  # folder of what the feeds keep
 ROWS_STEP = 4  # quarter hours between the rows of a printed plan
-
-
-def say(text: str) -> None:
-    """Tell the person at the terminal."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
-
-
-def complain(text: str) -> None:
-    """Tell the person at the terminal what is wrong."""
-    sys.stderr.write(f"plenum: {text}\n")
-    sys.stderr.flush()
-
-
-def data_directory(site: Site, site_file: Path) -> Path:
-    """Where the site keeps its data, counted from its file."""
-    return (site_file.parent / site.store.path).resolve()
 
 
 def here(site: Site, directory: Path, base: Path) -> Here:

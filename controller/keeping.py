@@ -15,11 +15,11 @@ from rich.progress import Progress
 from config.site import Site
 from controller.audit import Audit
 from controller.backup import Manifest, Told, back_up, restore
-from controller.commands import DONE, TAKEN, WRONG_INPUT, complain, data_directory, say
 from controller.guarding import LOCK_FILE
 from controller.store.base import AuditEntry, StoreError
 from controller.store.claim import Claimed
 from controller.store.control import control_database
+from controller.terminal import DONE, TAKEN, WRONG_INPUT, complain, data_directory, say
 from drivers.clock import Clock
 
 

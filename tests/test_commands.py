@@ -10,8 +10,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from config.load import load_site
 from config.site import Mode
-from controller.commands import _heard, advisory, data_directory, print_plan
+from controller.commands import _heard, advisory, print_plan
 from controller.serving import Handed, open_door, say_handed
+from controller.terminal import data_directory
 from controller.web.serve import NotLoopback
 from drivers.base import Quality, Reading
 from site_sims.prelude import SITE

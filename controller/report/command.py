@@ -13,7 +13,6 @@ from config.factors import TABLE, UnknownFactor, official_factors
 from config.site import Site
 from controller.carbon.heard import heard_intensity, heard_prices
 from controller.carbon.intensity import IntensityFile, read_intensity, site_intensity
-from controller.commands import DONE, NO, WRONG_INPUT, complain, data_directory
 from controller.report.open_data import as_csv, as_json
 from controller.report.period import Period, day, days, month
 from controller.report.sources import Metered, Named, Sources, days_kept, heard_as, read_meters
@@ -22,6 +21,7 @@ from controller.report.text import as_text
 from controller.store.base import StoreError
 from controller.store.readings import READINGS_FILE
 from controller.store.sqlite import SqliteStore
+from controller.terminal import DONE, NO, WRONG_INPUT, complain, data_directory
 from controller.version import own_version
 from drivers.clock import Clock
 
