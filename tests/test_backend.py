@@ -14,6 +14,7 @@ from controller.backend.forecast import bands
 from controller.wear import Wear
 from controller.web.encode import plain
 from controller.web.view import Event, Holder, NotFound, Tone
+from controller.web.words import status
 from drivers.base import Quality
 from tests.town_hall_service import town_hall
 
@@ -71,6 +72,23 @@ async def test_plant_is_named_and_says_what_it_does(tmp_path: Path) -> None:
         hall.building.mend("boiler")
         await asyncio.sleep(120)
         assert hall.backend.alarms() == ()
+
+
+async def test_a_value_that_is_not_believed_is_shown_with_the_reason(tmp_path: Path) -> None:
+    point = "townhall.hall.temperature"
+    async with town_hall(tmp_path) as hall:
+        await asyncio.sleep(600)
+        before = hall.backend.now().zones[0].temperature_degc
+        assert hall.backend.point(point).doubt == ""
+        hall.building.watchers.append(lambda building: building.field["hall.temperature"].sense(85.0))
+        await asyncio.sleep(150)
+        view, zone = hall.backend.point(point), hall.backend.now().zones[0]
+        assert (view.quality, view.doubt) == (Quality.SUSPECT, "85.0 °C: outside its range")
+        assert zone.temperature_degc == pytest.approx(before, abs=0.3), "the last that was believed"
+        assert status(zone).word == "Doubtful reading"
+        await asyncio.sleep(300)
+        (alarm,) = hall.backend.alarms()
+        assert alarm.text.endswith(f"is not believed at {view.doubt}; its zone follows the rules, not the plan")
 
 
 async def test_the_plan_joins_the_past_without_a_gap(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ async def test_a_peak_of_one_minute_is_seen_and_said(client: httpx.AsyncClient, 
 async def test_gaps_and_doubts_are_drawn_named_and_in_the_table(client: httpx.AsyncClient) -> None:
     text = (await client.get(PAGE)).text
     assert "a gap of 36\N{NO-BREAK SPACE}min from Mon 6 Feb 02:59" in text
-    assert "10 suspect (spike)" in text
+    assert "10 suspect (a sudden step)" in text
     assert "1 bad (no answer)" in text
     for kind in ("unheard", "lane silent", "lane suspect", "lane broken"):
         assert f'class="{kind}"' in text

@@ -72,7 +72,7 @@ async def test_quality_and_its_reasons_come_along(tmp_path: Path) -> None:
         found = await hall.backend.history(HALL, at - HOUR, at + HOUR)
         choice = chosen({"from": f"{at - HOUR}", "to": f"{at + HOUR}"}, hall.site.timezone, hall.clock.now())
         drawn = history.chart(found, choice, tz=hall.site.timezone, until_s=hall.clock.now().timestamp())
-        assert "1 suspect (spike)" in drawn.summary
+        assert "1 suspect (a sudden step)" in drawn.summary
 
 
 async def test_a_value_from_before_the_window_reaches_into_it(tmp_path: Path) -> None:

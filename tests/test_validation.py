@@ -7,7 +7,7 @@ from math import inf, nan, sin
 
 import pytest
 
-from controller.validation.gate import words
+from controller.validation.reasons import reasons
 from drivers.base import Flags, Quality
 from tests.conftest import EPOCH
 from tests.gate_bench import (
@@ -288,6 +288,11 @@ def test_what_goes_on_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_reasons_have_words() -> None:
-    assert words(Flags.STUCK | Flags.PUSHED) == "it has stuck"
-    assert words(Flags.PUSHED) == ""
-    assert all(words(flag) for flag in Flags if flag not in Flags.IN_ALARM | Flags.PUSHED)
+    assert reasons(Flags.STUCK | Flags.PUSHED) == "it has stuck"
+    assert reasons(Flags.PUSHED) == ""
+    assert all(reasons(flag) for flag in Flags if flag not in Flags.IN_ALARM | Flags.PUSHED)
+
+
+def test_each_reason_has_its_own_words() -> None:
+    said = [reasons(flag) for flag in Flags if reasons(flag)]
+    assert len(said) == len(set(said))

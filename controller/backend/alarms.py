@@ -15,7 +15,7 @@ from controller.leases import Override
 from controller.naming import Names
 from controller.outcome import PointStatus, Result
 from controller.service import Service
-from controller.validation.gate import words
+from controller.validation.reasons import reasons
 from controller.wear import ALARM_SHARE
 from controller.web.view import Alarm, Tone
 from drivers.base import Flags, Quality
@@ -188,14 +188,12 @@ class Alarms:
         """Measured points whose value is not believed."""
         state = self._service.state
         for point in self._service.site.points.values():
-            reading = state.reading(point.id)
-            if point.writable or reading is None or state.quality(point.id, now) is not Quality.SUSPECT:
+            if point.writable or state.quality(point.id, now) is not Quality.SUSPECT:
                 continue
-            shown = "a value" if reading.value is None else amount(point, reading.value)
             blind = point.role is Role.ZONE_TEMPERATURE and self._parts.value(point.role, point.part, now) is None
             yield _Found(
                 id=f"doubted-{point.id}", tone=Tone.WARN, part=point.part, after=DOUBTED_FOR,
-                text=f"{self._names.point(point)} shows {shown}, which is not believed: {words(reading.flags)}"
+                text=f"{self._names.point(point)} is not believed at {self._parts.doubt(point)}"
                 f"{'; its zone follows the rules, not the plan' if blind else ''}",
                 next_step="Look at the sensor and its unit, and at low and high of the point in the site file",
             )  # fmt: skip
@@ -210,7 +208,7 @@ class Alarms:
                 continue
             yield _Found(
                 id=f"meter-{meter.id}", tone=Tone.NOTE, part=meter.id, since=when,
-                text=f"Meter {meter.id}: {words(flags)} at {self._names.clock(when)}",
+                text=f"Meter {meter.id}: {reasons(flags)} at {self._names.clock(when)}",
                 next_step="Put the exchange, with closing and opening register, into the site file; until then the "
                 "half-hour around it counts as missing",
             )  # fmt: skip

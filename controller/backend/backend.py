@@ -194,6 +194,7 @@ class ServiceBackend:
             quality=self._parts.quality(point, now),
             age=None if age_s is None else timedelta(seconds=age_s),
             writable=point.writable,
+            doubt=self._parts.doubt(point),
             low=point.low,
             high=point.high,
             hold=None if status is None else self._hold(point),

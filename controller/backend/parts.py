@@ -6,10 +6,12 @@ from datetime import datetime, timedelta
 
 from config.roles import Role
 from config.site import AirHandler, Boiler, Circuit, Device, HeatPump, Plant, Point, Pv, Tank, Zone
+from controller.backend.holds import amount
 from controller.naming import Names
 from controller.outcome import PointStatus
 from controller.service import Service
 from controller.supervisor import Link
+from controller.validation.reasons import reasons
 from controller.web.view import DeviceView, Hold, PlantView, Tone, ZoneView
 from drivers.base import Quality
 from optimiser.problem import Plan
@@ -73,6 +75,13 @@ class Parts:
     def quality(self, point: Point, now: datetime) -> Quality:
         """How good the newest reading is now."""
         return self._service.state.quality(point.id, now)
+
+    def doubt(self, point: Point) -> str:
+        """What a point shows that is not believed, and why; empty if there is no such thing."""
+        reading = self._service.state.reading(point.id)
+        if reading is None or reading.value is None or reading.quality is not Quality.SUSPECT:
+            return ""
+        return f"{amount(point, reading.value)}: {reasons(reading.flags)}"
 
     def _zone(self, zone: Zone, now: datetime, plan: Plan | None) -> ZoneView:
         state, sensor = self._service.state, self._points.get((Role.ZONE_TEMPERATURE, zone.id))

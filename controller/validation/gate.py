@@ -8,6 +8,7 @@ from config.site import Site
 from controller.hub import Hub
 from controller.validation.expected import Expected, Kind, expectations
 from controller.validation.power import Power
+from controller.validation.reasons import reasons
 from controller.validation.register import Register
 from controller.validation.sensor import LONG_AGO, Sensor
 from controller.validation.steady import Steady
@@ -104,33 +105,4 @@ class Gate:
         self.news[reading.point] = news, reading.received
         if known is None or known[0] != news or reading.received - known[1] > _SAID_AGAIN:
             text = "" if reading.quality is Quality.GOOD else ", which is not believed"
-            log.warning("%s shows %s%s: %s", reading.point, reading.value, text, words(news))
-
-
-_WORDS = {  # the gravest first
-    Flags.OUT_OF_RANGE: "outside its range",
-    Flags.SPIKE: "a sudden step",
-    Flags.STUCK: "it has stuck",
-    Flags.BACKWARDS: "the register runs backwards",
-    Flags.ROLLED_OVER: "the register rolled over",
-    Flags.RESET: "the register begins again at nought",
-    Flags.REPLACED: "the meter was exchanged",
-    Flags.UNIT_JUMP: "it seems to come in another unit",
-    Flags.NO_SENSOR: "the sensor is missing, open or shorted",
-    Flags.FAULT: "the device reports a fault",
-    Flags.OVERRIDDEN: "overridden at the device",
-    Flags.OUT_OF_SERVICE: "out of service",
-    Flags.SUBSTITUTED: "estimated by its source",
-    Flags.FUTURE_TIME: "the device's clock is ahead",
-    Flags.LATE: "it came late",
-    Flags.OUT_OF_ORDER: "it came after a newer one",
-    Flags.SAME_TIME: "two values of one time",
-    Flags.NOT_A_NUMBER: "not a number",
-    Flags.NO_ANSWER: "no answer",
-    Flags.UNKNOWN_POINT: "the device does not know it",
-}
-
-
-def words(flags: Flags) -> str:
-    """Why a reading is not good, for people; empty if nothing is strange."""
-    return ", ".join(text for flag, text in _WORDS.items() if flag in flags)
+            log.warning("%s shows %s%s: %s", reading.point, reading.value, text, reasons(news))

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from config.localtime import utc
+from controller.validation.reasons import reasons
 from controller.web import formats, trace
 from controller.web.envelope import Mark, columns, gaps, risen, standing
 from controller.web.samples import Floats, HistoryView
@@ -64,9 +65,8 @@ def _doubts(view: HistoryView, inside: np.ndarray) -> Iterator[str]:
     for mark in (Mark.SUSPECT, Mark.STALE, Mark.BAD):
         which = quality == mark
         if which.any():
-            why = Flags(int(reduce(or_, np.unique(flags[which]).tolist(), 0)) & ~int(Flags.PUSHED))
-            names = ", ".join((one.name or "").replace("_", " ").lower() for one in why)
-            yield f"{int(which.sum()):,} {WORDS[mark]}{f' ({names})' if names else ''}"
+            why = reasons(Flags(reduce(or_, np.unique(flags[which]).tolist(), 0)))
+            yield f"{int(which.sum()):,} {WORDS[mark]}{f' ({why})' if why else ''}"
 
 
 def facts(view: HistoryView, choice: Choice, *, tz: str, until_s: float) -> tuple[Fact, ...]:

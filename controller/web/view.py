@@ -287,6 +287,7 @@ class PointView:
     quality: Quality
     age: timedelta | None  # None = never heard
     writable: bool
+    doubt: str = ""  # what it shows now and why that is not believed; empty if it is, or is not there
     low: float | None = None
     high: float | None = None
     hold: Hold | None = None
