@@ -44,6 +44,8 @@ async def test_a_local_day_has_its_own_number_of_half_hours(
         minutes = range(30 * (half_hours + 4))  # an hour more on both sides
         times = [first + n * MINUTE for n in minutes]
         await store.append([Reading(point=POINT, time=t, received=t, value=float(n)) for n, t in enumerate(times)])
+        later = [end + n * DAY for n in range(3, 20)]  # by which the age of the day is believed
+        await store.append([Reading(point=POINT, time=t, received=t, value=1.0) for t in later if t < clock.now()])
         if kept != "as they came":
             await store.upkeep.tend()
         if kept != "as half-hours":

@@ -221,6 +221,22 @@ async def test_readings_on_their_way_when_their_day_shrinks_do_not_spoil_its_hal
         assert await answers(store) == before
 
 
+async def test_a_clock_gone_wrong_throws_nothing_away_for_a_week(tmp_path: Path, clock: Clock) -> None:
+    async with SqliteStore(tmp_path, clock=clock, options=StoreOptions(keep_days=30)) as store:
+        await asyncio.sleep(3600)
+        await store.append(some_days(7))
+        await store.upkeep.tend()
+        kept = (await store.window(POINTS[0], START - 40 * DAY, START)).value
+        future = datetime(2099, 1, 1, tzinfo=UTC)
+        for day in range(9):
+            clock.epoch = future + day * DAY - timedelta(seconds=asyncio.get_running_loop().time())
+            await store.append(some_days(1, before=future + day * DAY))
+            await asyncio.sleep(7200)
+            await store.upkeep.tend()
+            left = (await store.window(POINTS[0], START - 40 * DAY, START)).value
+            assert len(left) == (len(kept) if day < 6 else 0), day
+
+
 @pytest.fixture
 async def full(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SqliteStore]:
     """Thirty sealed days and a control file, counted in kilobytes of budget instead of megabytes."""

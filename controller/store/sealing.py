@@ -23,6 +23,7 @@ SEAL_AT_ONCE = 20_000  # rows of a series' day: a meter that speaks ten times a 
 THIN_AT_ONCE = 50  # blocks
 LOOK_AT_ONCE = 200  # series
 FORGET_AT_ONCE = 500  # days of a series
+BELIEVED_DAYS = 7  # of readings, before a date is old enough to throw anything away by
 
 _OLDEST = "SELECT time FROM reading WHERE series = ? ORDER BY time LIMIT 1"
 _ROWS = "SELECT time, value, state, lag FROM reading WHERE series = ? AND time < ? ORDER BY time LIMIT ?"
@@ -94,6 +95,20 @@ def thinned_to(db: sqlite3.Connection) -> int | None:
     """Return the last day that has shrunk to half-hours; None if none has."""
     (last,) = db.execute("SELECT max(id) FROM half_hours").fetchone()
     return None if last is None else parts(last)[0]
+
+
+def believed_day(db: sqlite3.Connection, today: int) -> int | None:
+    """Return the day from which ages are counted: today, once there are sealed days enough behind it; None before.
+
+    A machine that wakes up in another century must not find everything too old to keep.
+    """
+    day = today + 1
+    for _ in range(BELIEVED_DAYS):
+        (last,) = db.execute("SELECT max(id) FROM block WHERE id < ?", (key(day),)).fetchone()
+        if last is None:
+            return None
+        day = parts(last)[0]
+    return min(today, day + BELIEVED_DAYS)
 
 
 def used_bytes(db: sqlite3.Connection) -> int:

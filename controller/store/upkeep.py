@@ -13,6 +13,7 @@ from controller.store.control import CONTROL_FILE
 from controller.store.database import Database
 from controller.store.sealing import (
     LOOK_AT_ONCE,
+    believed_day,
     forget,
     has_recent,
     move,
@@ -70,8 +71,10 @@ class Upkeep:
         today = settled // DAY_US
         await self._seal(settled // quarter * quarter)
         if self._options is not None:
-            await self._thin(today - self._options.keep_days)
-            await self._forget(today - self._options.half_hours_days)
+            believed = await self._database.read(lambda db: believed_day(db, today))
+            if believed is not None:
+                await self._thin(believed - self._options.keep_days)
+                await self._forget(believed - self._options.half_hours_days)
             await self._make_room(self._options.budget_mb * MB, today)
         self.used_bytes = await self._used()
 

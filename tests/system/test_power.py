@@ -5,10 +5,12 @@ from random import Random
 
 import pytest
 
-from bench.power import BATCHES, POINTS, TIMES, cut_often, lived
+from bench.power import BATCHES, POINTS, TIMES, cut_often, lived, readings_left
 from bench.power_disk import NEVER, PowerDisk
+from controller.store.control import CONTROL_FILE
 from controller.store.database import Database
-from controller.store.readings import READINGS
+from controller.store.readings import READINGS, READINGS_FILE
+from tests.system.test_kill import table
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -34,7 +36,12 @@ def test_without_a_cut_all_is_written_sealed_and_shrunk(tmp_path: Path) -> None:
     assert not disk.dark
     assert (said.batches, len(said.results), len(said.audit)) == (BATCHES, BATCHES, BATCHES)
     disk.remains(tmp_path, Random(1))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["control.sqlite", "readings.sqlite"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [CONTROL_FILE, READINGS_FILE]
+    for kind in ("block", "half_hours"):
+        ((count,),) = table(tmp_path / READINGS_FILE, f"SELECT count(*) FROM {kind}")  # noqa: S608  constants
+        assert isinstance(count, int)
+        assert count > 10, kind
+    assert readings_left(tmp_path) == (BATCHES, [])
 
 
 async def test_the_disk_keeps_what_was_synced_and_only_that(tmp_path: Path) -> None:
