@@ -4,6 +4,7 @@ import re
 import subprocess
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -95,3 +96,18 @@ def test_each_bench_in_the_list_is_a_module() -> None:
     from bench.__main__ import BENCHES
 
     assert [name for name in BENCHES if not (ROOT / "bench" / f"{name}.py").is_file()] == []
+
+
+def test_options_belong_to_one_bench(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench import __main__ as bench
+
+    ran: list[list[str]] = []
+    monkeypatch.setattr(
+        bench.subprocess, "run", lambda told, **_: ran.append(told[2:]) or SimpleNamespace(returncode=0)
+    )
+    assert bench.main(["outage", "--minutes", "1"]) == 0
+    assert ran == [["bench.outage", "--minutes", "1"]]
+    assert bench.main(["store", "outage", "--minutes", "1"]) == 2
+    assert bench.main(["nothing"]) == 2
+    assert len(ran) == 1
+    assert "options belong to one bench" in capsys.readouterr().err

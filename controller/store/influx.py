@@ -6,7 +6,6 @@ To import this takes a second: do it before the event loop runs.
 """
 
 import asyncio
-import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -22,6 +21,7 @@ from influxdb_client.domain.write_precision import WritePrecision
 from influxdb_client.rest import ApiException
 
 from config.influx import Influx
+from controller.store.access import NoAccess, secret_of, tls_of
 from controller.store.answers import Away, complaint
 from controller.store.base import StoreError, Window
 from controller.store.lines import CODES, MEASUREMENT, QUALITIES, lines_of
@@ -48,13 +48,17 @@ class InfluxStore:
         self.name = f"InfluxDB {options.version} at {options.url}"
         self._options, self._site, self._base, self._clock = options, site, base, clock
         self._open: AsyncExitStack | None = None
-        self._context: ssl.SSLContext | None = None
+        self._tls: ssl.SSLContext | None = None
         self._http: httpx.AsyncClient | None = None
         self._write: Send = self._closed
 
     async def __aenter__(self) -> Self:
         """Raises Away if a secret or the authority's file cannot be read."""
-        secret, tls = self._secret(), self._tls()
+        try:  # the secret at each opening, so that it can be changed while we run
+            secret = secret_of(self._options, self._base)
+            tls = self._tls = self._tls or tls_of(self._options, self._base)
+        except NoAccess as error:
+            raise self._away(f"cannot be asked: {error}") from None
         headers, auth = {}, None
         if self._options.username is not None:
             auth = httpx.BasicAuth(self._options.username, secret)
@@ -209,43 +213,6 @@ class InfluxStore:
     def _between(self, point: str, start: int, end: int) -> str:
         """Of one point, in microseconds since 1970."""
         return f"point = {_quoted(point)} AND site = {_quoted(self._site)} AND time >= {start}u AND time < {end}u"
-
-    def _secret(self) -> str:
-        """Read at each opening, so that it can be changed while we run; empty where none is configured."""
-        options = self._options
-        file, variable = options.password_file or options.token_file, options.password_env or options.token_env
-        if file is not None:
-            where = f"its secret in {file}"
-            try:
-                secret = (self._base / file).read_text(encoding="utf-8-sig").partition("\n")[0].strip()
-            except (OSError, ValueError) as error:
-                raise self._away(f"cannot be asked: {where} cannot be read: {error}") from None
-        elif variable is not None:
-            where = f"its secret in the environment variable {variable}"
-            secret = os.environ.get(variable, "").strip()
-        else:
-            return ""
-        if not secret:
-            raise self._away(f"cannot be asked: {where} is not there")
-        if options.username is None and not (secret.isascii() and secret.isprintable()):  # else no header holds it
-            raise self._away(f"cannot be asked: {where} holds characters that no token has")
-        return secret
-
-    def _tls(self) -> ssl.SSLContext:
-        """Made once, as to load the authorities takes 30 ms; without https it is never used."""
-        if self._context is not None:
-            return self._context
-        if not self._options.url.startswith("https:"):
-            self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            return self._context
-        ca_file = self._options.ca_file
-        try:
-            context = ssl.create_default_context(cafile=None if ca_file is None else self._base / ca_file)
-        except OSError as error:
-            raise self._away(f"cannot be asked: {ca_file} is of no use as an authority: {error}") from None
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self._context = context
-        return context
 
 
 def _told(error: Exception) -> str:
