@@ -1,15 +1,17 @@
 """Carbon intensity in the real shapes of its source: a real forecast, the clock-change day, the day of false zeros."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from config.intensity import Boundary, Gas, Kind
-from drivers.base import Flags, NotReachable, Quality, Reading
+from drivers.base import Can, Flags, NotReachable, Quality, Reading
 from drivers.clock import Clock
+from drivers.feeds.driver import FeedDriver
 from tests.feed_bench import Bench, bench, kept
-from tests.feed_server import Answer, Asked, Neso, as_json, fixture, half_hours, region
+from tests.feed_server import SILENT, Answer, Asked, Neso, as_json, fixture, half_hours, region
 
 MARCH = datetime(2023, 3, 14, 3, 31, tzinfo=UTC)
 JUNE = datetime(2023, 6, 7, 12, 5, tzinfo=UTC)
@@ -206,3 +208,55 @@ async def test_a_lasting_bias_is_learned_and_taken_off_and_survives_a_restart(tm
         again = Bench(server=b.server, shared=type(b.shared)(b.shared.here), device=b.device, clock=clock)
         async with again.shared, again.driver() as driver:
             assert driver.forecasts()[0].values == forecast.values
+
+
+async def test_what_was_is_told_for_every_half_hour_also_after_a_silence_and_again_when_it_is_corrected() -> None:
+    clock = Clock(MARCH)
+    neso = Neso(lambda at: 150.0, lambda at: 100.0 + at.hour + at.minute / 60)
+    told: list[Reading] = []
+
+    async def listen(driver: FeedDriver) -> None:
+        async for reading in driver.changes():
+            told.append(reading)  # noqa: PERF401  looked at while they come
+
+    async with bench("carbon_intensity", clock) as b:
+        b.server.reply = neso
+        async with b.driver() as driver, asyncio.TaskGroup() as tasks:
+            assert Can.PUSH in driver.can
+            listening = tasks.create_task(listen(driver))
+            await asyncio.sleep(0.01)
+            assert len(told) == 48, "a day, to begin with"
+            b.server.reply = lambda _: SILENT
+            await live(driver, b, MARCH + timedelta(hours=4))
+            assert len(told) == 48
+            b.server.reply = neso
+            await live(driver, b, MARCH + timedelta(hours=4, minutes=40))
+            missed = {reading.time: reading.value for reading in told[48:]}
+            assert list(missed) == [MARCH.replace(minute=30) + n * timedelta(minutes=30) for n in range(len(missed))]
+            assert missed[MARCH.replace(hour=5, minute=30)] == 105.5
+            assert len(missed) in (8, 9)
+            told.clear()
+            neso.actual = lambda at: (
+                111.0 if at == MARCH.replace(hour=5, minute=0) else 100.0 + at.hour + at.minute / 60
+            )
+            await live(driver, b, MARCH + timedelta(hours=5, minutes=20))
+            assert [reading.value for reading in told if reading.time == MARCH.replace(hour=5, minute=0)] == [111.0]
+            assert len(told) <= 4
+            assert told[-1].time == max(reading.time for reading in told)
+            listening.cancel()
+
+
+async def live(driver: FeedDriver, b: Bench, until: datetime) -> None:
+    while b.clock.now() < until:
+        await b.clock.sleep_until(min(until, b.clock.now() + timedelta(minutes=1)))
+        await driver.read([b.points["actual"]])
+
+
+async def test_a_forecast_alone_has_nothing_to_push() -> None:
+    async with bench("carbon_intensity", Clock(MARCH)) as b:
+        b.server.reply = Neso(lambda at: 150.0, lambda at: 100.0)
+        ahead = b.device.model_copy(update={"points": (b.points["forecast"],)})
+        async with Bench(server=b.server, shared=b.shared, device=ahead, clock=b.clock).driver() as driver:
+            assert Can.PUSH not in driver.can
+            with pytest.raises(TypeError):
+                await anext(driver.changes())

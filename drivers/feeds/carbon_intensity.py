@@ -182,6 +182,7 @@ class CarbonIntensityDriver(FeedDriver):
 
     Options = CarbonOptions
     NAME = "carbon_intensity"
+    PAST = frozenset({ACTUAL})
     ROLES: ClassVar[Mapping[str, Role]] = {FORECAST: Role.CARBON_INTENSITY, ACTUAL: Role.CARBON_INTENSITY}
 
     @classmethod

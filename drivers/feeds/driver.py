@@ -1,8 +1,9 @@
 """A feed as a read-only device: its points are what the source knows. Grade of every feed: silver."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
+from datetime import datetime
 from typing import Annotated, Any, ClassVar, Self
 
 import httpx
@@ -43,12 +44,15 @@ class FeedDriver(Driver):
 
     can = Can.READ | Can.FORECAST
     NAME: ClassVar[str]  # in the log and of the file that is kept
+    PAST: ClassVar[frozenset[str]] = frozenset()  # addresses that tell what was, some of it late: that is pushed
     ROLES: ClassVar[Mapping[str, Role]]  # what there is, by address, and the one role that it can have
 
     def __init__(self, points: Sequence[Point], *, options: Any, clock: Clock, shared: Shared) -> None:
         super().__init__(points)
         self._options, self._clock, self._shared = options, clock, shared
         self._feed: Feed | None = None  # None = never opened
+        self._late = [point for point in points if point.address in self.PAST]
+        self.can = type(self).can | (Can.PUSH if self._late else Can(0))
 
     @classmethod
     def check_address(cls, address: str) -> None:
@@ -93,6 +97,21 @@ class FeedDriver(Driver):
             await self._feed.renew()
         feed = self._check()
         return [feed.reading(point) for point in points]
+
+    async def changes(self) -> AsyncIterator[Reading]:
+        """What was, as it becomes known or is corrected: also what came while nobody could ask."""
+        if not self._late:
+            raise TypeError(f"{type(self).__name__} has nothing to push")
+        feed, told = self._check(), set[tuple[str, datetime, float | None]]()
+        while True:
+            known = [reading for point in self._late for reading in feed.past(point)]
+            fresh = [reading for reading in known if (reading.point, reading.time, reading.value) not in told]
+            for reading in fresh:
+                yield reading
+            if fresh and fresh[-1] is not known[-1]:
+                yield known[-1]  # what comes last is taken for what is
+            told = {(reading.point, reading.time, reading.value) for reading in known}
+            await feed.heard()
 
     def forecasts(self) -> list[PointForecast]:
         if self._feed is None:

@@ -72,6 +72,7 @@ class Feed:
         self._silent = False  # the last attempt brought no answer at all
         self._said_silent = False
         self._refused: dict[str, str] = {}  # why the last answer was not believed, by address
+        self._news = asyncio.Event()  # set, and replaced by another, with every answer that is believed
         self.error = ""  # of the last attempt; empty if it was good
 
     async def renew(self) -> None:
@@ -108,15 +109,25 @@ class Feed:
         value = None if n is None else issue.said.values[n]
         if n is None or value is None:
             return _bad(point, now, Flags.NO_ANSWER)
-        doubtful = issue.said.kinds[n] in (Kind.SUBSTITUTED, Kind.ESTIMATED)
-        return Reading(
-            point=point.id,
-            time=now if quantity.ahead else utc(issue.said.start_s + n * issue.said.step_s),
-            received=now,
-            value=value,
-            quality=Quality.SUSPECT if doubtful else Quality.GOOD,
-            flags=Flags.SUBSTITUTED if doubtful else Flags.NONE,
-        )
+        time = now if quantity.ahead else utc(issue.said.start_s + n * issue.said.step_s)
+        return _reading(point, value, issue.said.kinds[n], time=time, now=now)
+
+    def past(self, point: Point) -> list[Reading]:
+        """Everything that is known of what was, at its own times, of a point that tells the past."""
+        now, quantity = self._clock.now(), self._source.quantities.get(point.address)
+        issue = self._memory.issues.get(point.address)
+        if quantity is None or quantity.ahead or not quantity.readable or issue is None:
+            return []
+        said = issue.said
+        return [
+            _reading(point, value, kind, time=utc(said.start_s + n * said.step_s), now=now)
+            for n, (value, kind) in enumerate(zip(said.values, said.kinds, strict=True))
+            if value is not None
+        ]
+
+    async def heard(self) -> None:
+        """Wait for the next answer that is believed."""
+        await self._news.wait()
 
     def forecast(self, point: Point) -> PointForecast | None:
         """What is expected of a point, corrected where that has proven to help; None if nothing is known."""
@@ -161,6 +172,8 @@ class Feed:
         self._memory.issues |= believed
         self._learn(now, believed)
         self._keeper.keep(self._memory)
+        news, self._news = self._news, asyncio.Event()
+        news.set()
 
     def _learn(self, now: datetime, believed: Mapping[str, Issue]) -> None:
         for address, quantity in self._source.quantities.items():
@@ -197,6 +210,18 @@ class Feed:
 
 
 _NOTHING = LeadErrors()
+
+
+def _reading(point: Point, value: float, kind: Kind, *, time: datetime, now: datetime) -> Reading:
+    doubtful = kind in (Kind.SUBSTITUTED, Kind.ESTIMATED)
+    return Reading(
+        point=point.id,
+        time=time,
+        received=now,
+        value=value,
+        quality=Quality.SUSPECT if doubtful else Quality.GOOD,
+        flags=Flags.SUBSTITUTED if doubtful else Flags.NONE,
+    )
 
 
 def _bad(point: Point, now: datetime, flags: Flags) -> Reading:

@@ -1,6 +1,7 @@
 """The town hall plans by feeds over real HTTP: they die for eight hours, plans go on flagged, and all is well again."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -28,7 +29,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 START = datetime(2023, 2, 7, 5, tzinfo=UTC)
 HALF = timedelta(minutes=30)
-CARBON, PRICE = "townhall.feeds.carbon", "townhall.feeds.price"
+CARBON, WAS, PRICE = "townhall.feeds.carbon", "townhall.feeds.was", "townhall.feeds.price"
 
 
 def grams(at: datetime) -> float:
@@ -75,7 +76,10 @@ def fed_site(address: str) -> Site:
     site = house_site()
     product = {"product": "AGILE-23-12-06", "tariff": "E-1R-AGILE-23-12-06-E"}
     feeds = (
-        device("carbon", "carbon_intensity", {}, ("carbon", "carbon_intensity", "g/kWh", "forecast")),
+        device(
+            "carbon", "carbon_intensity", {}, ("carbon", "carbon_intensity", "g/kWh", "forecast"),
+            ("was", "carbon_intensity", "g/kWh", "actual"),
+        ),
         device("prices", "tariff", product, ("price", "electricity_price", "money/kWh", "import")),
         device(
             "sky", "weather", {}, ("temperature", "temperature_forecast", "degC", "temperature"),
@@ -150,7 +154,7 @@ async def test_feeds_that_die_for_eight_hours_lower_the_ladder_and_come_back(
         assert service.state.value(PRICE, clock.now()) == pytest.approx(pence(clock.now()) / 100)
         sources.dead = SILENT
         with service.hubs.levels.subscribe() as levels, service.hubs.plans.subscribe(size=500) as plans:
-            await until(service, 12)
+            await until(service, 11)
             assert level(service) == "0", "until the last word is six hours old"
             assert service.links["carbon"].up
             sources.dead = BROKEN
@@ -171,6 +175,12 @@ async def test_feeds_that_die_for_eight_hours_lower_the_ladder_and_come_back(
                 (None, "1"),
                 (None, "0"),
             ]
+        kept = await service.store.window(WAS, START, START.replace(hour=14))
+        missed = [START + n * HALF for n in range(18)]
+        rows = zip(kept.time_s.tolist(), kept.value.tolist(), strict=True)
+        assert {at: value for at, value in rows if not math.isnan(value)} == {
+            at.timestamp(): grams(at) + 3.0 for at in missed
+        }, "every half-hour of the silence is known after all"
         assert {origin.licence for origin in service.feeds.origins()} >= {"CC BY 4.0"}
         assert all(service.links[name].up for name in ("carbon", "prices", "sky"))
         assert service.state.value(CARBON, clock.now()) == grams(clock.now())
