@@ -183,6 +183,33 @@ async def test_once_all_is_thin_the_oldest_goes(tmp_path: Path, clock: Clock) ->
     assert times[0] > int((START + 15 * MINUTE).timestamp())
 
 
+async def test_a_disk_that_is_nearly_full_stops_a_large_outbox_but_not_a_small_one(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("controller.store.outbox.SMALL", 100_000)
+    monkeypatch.setattr("controller.store.outbox._SPARE_PAGES", 4)
+    left = {"bytes": 10**12}
+    outbox = Outbox(tmp_path, site="s", clock=clock, budget_bytes=100 * MB, free_bytes=lambda _: left["bytes"])
+    async with outbox:
+        left["bytes"] = 200 * MB
+        await fill(outbox, clock, hours=1, points=40)
+        assert outbox.backlog.thinned == 0, "so small it is not to blame"
+        left["bytes"] = 10**12
+        await fill_on(outbox, clock, since=60, hours=5)
+        assert outbox.backlog.thinned == 0
+        before = outbox.backlog.bytes
+        assert before > 100_000
+        left["bytes"] = 200 * MB
+        await fill_on(outbox, clock, since=360, hours=5)
+        assert outbox.backlog.thinned > 0
+        assert outbox.backlog.bytes < before + 40_000, "it does not grow"
+        lines = await drained(outbox)
+    assert len(lines) + outbox.backlog.thinned == 11 * 60 * 40
+    assert {key_of(line)[1] // 60_000_000 for line in lines} >= {
+        int((START + minute * MINUTE).timestamp()) // 60 for minute in range(645, 660)
+    }
+
+
 async def test_thinning_spares_what_is_on_its_way(tmp_path: Path, clock: Clock) -> None:
     """A parcel that is settled after it was thinned takes nothing else with it."""
     async with an_outbox(tmp_path, clock, budget_bytes=300_000) as outbox:

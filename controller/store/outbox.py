@@ -1,9 +1,10 @@
 """What a database has still to get: batches of lines on disk, oldest first, each until somebody says it has arrived."""
 
 import asyncio
+import shutil
 import sqlite3
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -36,6 +37,9 @@ OUTBOX = Schema(
 MOST_LINES = 5_000  # in a batch; more are put as several
 REFUSED_KEPT = 10_000
 THIN_TO = timedelta(minutes=15)  # over budget, of the oldest readings one of each point and so much time stays
+LEAST_FREE = 500_000_000  # bytes on the disk below which a larger file grows no more; control ends at 100 MB
+SMALL = 50_000_000
+_SPARE_PAGES = 256  # of the file that stand empty
 _THIN_STEPS = 8  # at one append, so that it never takes long
 _MOST_THINNED = 100_000  # lines in one step: bounds its memory
 _FAST = 1  # zlib level: 5 to 12 bytes a reading at 100 MB/s
@@ -74,7 +78,8 @@ class Outbox:
     """`async with` opens the file; one reader takes what any number of tasks put.
 
     What `put` has returned for survives the death of this process; the last seconds may be lost with the power.
-    `budget_bytes` bounds the file: beyond it the oldest readings are thinned, and dropped once all are thin.
+    `budget_bytes` bounds the file, and so does a disk that is nearly full: then the oldest readings are thinned, and
+    dropped once all are thin.
     """
 
     def __init__(
@@ -85,8 +90,10 @@ class Outbox:
         clock: Clock,
         budget_bytes: int,
         synchronous: Synchronous = "NORMAL",
+        free_bytes: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free,
     ) -> None:
         self.budget_bytes = budget_bytes
+        self._directory, self._free_bytes = directory, free_bytes
         self._site, self._clock = site, clock
         self._database = Database(directory / OUTBOX_FILE, OUTBOX, synchronous=synchronous)
         self._filled = asyncio.Event()
@@ -136,10 +143,20 @@ class Outbox:
             _insert(db, lines_of(readings[n : n + MOST_LINES], site=self._site), put=now)
         stock = _stock(db)
         for _ in range(_THIN_STEPS):
-            if stock.bytes <= self.budget_bytes or not _thin(db):
+            if not self._is_tight(db, stock) or not _thin(db):
                 break
             stock = _stock(db)
         return stock
+
+    def _is_tight(self, db: sqlite3.Connection, stock: Backlog) -> bool:
+        """Whether the budget is used up, or the file would grow on a disk that the building's control needs too."""
+        if stock.bytes > self.budget_bytes:
+            return True
+        (spare,) = db.execute("PRAGMA freelist_count").fetchone()
+        try:
+            return stock.bytes > SMALL and spare < _SPARE_PAGES and self._free_bytes(self._directory) < LEAST_FREE
+        except OSError:  # the disk's own trouble shows when it is written to
+            return False
 
 
 def _insert(db: sqlite3.Connection, lines: Sequence[str], *, put: int, number: int | None = None) -> None:
