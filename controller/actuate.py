@@ -21,6 +21,7 @@ BELOW_K = 0.08  # as far below the floor as a setpoint may go to stop an oversho
 AHEAD_STEPS, OVER_K = 4, 0.7  # not far above what the next hour is to bring
 FULL_SHARE, BAND_K = 0.85, 1.7  # of an emitter's power; the proportional band of usual room controllers
 FLOW_MARGIN_K = 2.0
+BOILER_MARGIN_K = 16.0  # a boiler alone cycles about its setpoint, and its hotter water costs little
 MOST_NAMED = 3
 FLOW_SERVES = 0.97  # of the planned heat: the last of it would heat all water for one room
 SHORT_K, WIDE_OPEN, BACKED_UP = 0.1, 0.6, 1.15  # when the boiler joins in for a room that the tank leaves cold
@@ -173,7 +174,8 @@ def _flow(site: Site, problem: Problem, plan: Plan, learned: Learned, step: int)
             names.append(zone.id)
     if not wanted:
         return Wish(point=point, value=round(circuit.flow_low, 1), reason="nothing to heat")
-    value = min(max(_shared_flow(wanted) + FLOW_MARGIN_K, circuit.flow_low), circuit.flow_high)
+    margin = BOILER_MARGIN_K if problem.heat_pump is None else FLOW_MARGIN_K
+    value = min(max(_shared_flow(wanted) + margin, circuit.flow_low), circuit.flow_high)
     return Wish(point=point, value=round(value, 1), reason=f"as hot as {_some(names)} together need")
 
 

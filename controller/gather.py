@@ -26,6 +26,7 @@ COMFORT_GUARD_K = 0.2  # half a sensor's step and the model's error at a quarter
 EARLY_STEPS = 3  # quarter hours by which a room should be ready before people come: a start cannot be made good
 WEATHER_MEMORY_STEPS = 16  # how long the error of the forecast against our own sensor is expected to last
 FLOW_HEADROOM_K = 14.0
+BOILER_HEADROOM_K = 22.0  # where no heat pump suffers from hot water
 ROOM_DEGC = 20.0
 DRAW_DROP_K = 2.0  # from the tank to the flow's sensor; the emitters' own drop is in their learned scale
 OPENS_STEPS, LEAST_OPEN_SHARE = 40, 0.3  # how long before people come a zone may be heated for them
@@ -151,11 +152,13 @@ class Gatherer:
         """Share of an emitter's rating that a plan may use (EN 442).
 
         Not the hottest flow that is possible: a few kelvin above what the day needs, for hot water costs a heat pump
-        its efficiency and a boiler its condensing, which the plan's equations do not see.
+        its efficiency, which the plan's equations do not see. A boiler alone loses a little of its condensing: less
+        than rooms lose that must be warmed up earlier.
         """
+        headroom = BOILER_HEADROOM_K if heat_pump_of(self._site) is None else FLOW_HEADROOM_K
         hottest = max((p.flow_high for p in self._plant if isinstance(p, Circuit)), default=65.0)
         coldest = np.array([outdoor.min()])
-        flow = min(hottest, float(self._estimator.usual_flow(coldest)[0]) + FLOW_HEADROOM_K)
+        flow = min(hottest, float(self._estimator.usual_flow(coldest)[0]) + headroom)
         return emitter_share(flow, ROOM_DEGC)
 
     def _substitute(self, zone: Zone) -> float:

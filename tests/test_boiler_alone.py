@@ -1,16 +1,17 @@
 """A site whose only heat comes from a boiler: what is asked of the optimiser, what it answers, and what is written."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 
 from config.roles import Role
-from controller.actuate import Wish, by_point, wishes
+from controller.actuate import BOILER_MARGIN_K, FLOW_MARGIN_K, Wish, by_point, emitter_share, wishes
 from controller.estimate import Estimator
 from controller.events import Cause, Trigger, Watch
-from controller.gather import Gatherer
+from controller.gather import BOILER_HEADROOM_K, FLOW_HEADROOM_K, ROOM_DEGC, Gatherer
 from controller.history import STEP
 from controller.hub import Hub
 from controller.learned import priors
@@ -27,6 +28,7 @@ from optimiser.solve import Session
 from optimiser.structure import structure_of
 from site_sims.learning import history_of
 from tests.conftest import EPOCH
+from tests.problems import problem as problem_with_a_pump
 from tests.school import school_site
 
 SITE = school_site()
@@ -96,7 +98,7 @@ def solved(problem: Problem) -> Plan:
 
 @pytest.fixture(scope="module")
 def winter() -> tuple[Problem, Plan]:
-    problem = Desk(MORNING, indoor=17.0, outdoor=2.0).problem()
+    problem = Desk(MORNING, indoor=14.0, outdoor=2.0).problem()
     return problem, solved(problem)
 
 
@@ -117,7 +119,7 @@ def test_the_boiler_is_enabled_and_the_water_hot_where_the_plan_heats(winter: tu
     found = by_point(wishes(SITE, problem, plan, priors(SITE)))
     assert found[BOILER].value == 1.0
     assert "heat pump" not in found[BOILER].reason
-    assert 40 < found[FLOW].value <= 75
+    assert 60 < found[FLOW].value <= 75
     assert not [point for point in found if "heat_pump" in point or "tank" in point]
 
 
@@ -171,3 +173,24 @@ def test_the_boilers_efficiency_is_learned_without_a_heat_pump() -> None:
     found = learn(SITE, estimator, old=priors(SITE), now=EPOCH)
     assert found.boiler_efficiency == pytest.approx(0.8 / 0.88)
     assert "boiler efficiency 0.91 of the rated one" in found.verdict
+
+
+def test_a_boiler_alone_may_give_hotter_water_than_a_heat_pump_s_plan_would_use() -> None:
+    mild = Desk(MORNING, indoor=17.0, outdoor=8.0).problem()
+    emitters = {zone.id: zone.emitter_kw or 0.0 for zone in SITE.buildings[0].zones}
+    share = {zone.max_heat_kw / emitters[zone.id] for zone in mild.zones}
+    assert len(share) == 1
+    usual = float(Estimator(SITE, history_of(SITE), Occupancy(SITE)).usual_flow(np.array([8.0]))[0])
+    assert share.pop() == pytest.approx(emitter_share(usual + BOILER_HEADROOM_K, ROOM_DEGC))
+    assert emitter_share(usual + FLOW_HEADROOM_K, ROOM_DEGC) < 0.9 * emitter_share(usual + BOILER_HEADROOM_K, ROOM_DEGC)
+
+
+def test_its_water_is_hotter_than_the_coolest_that_would_do_because_it_cycles(winter: tuple[Problem, Plan]) -> None:
+    problem, plan = winter
+    step = int(np.argmin([value if value > 5 else 1e9 for value in plan.series["boiler"].values]))
+    pump = problem_with_a_pump(steps=problem.steps).heat_pump
+    alone, beside = (
+        by_point(wishes(SITE, replace(problem, heat_pump=pump_), plan, priors(SITE), step))[FLOW].value
+        for pump_ in (None, pump)
+    )
+    assert min(alone, 75.0) == pytest.approx(min(beside + BOILER_MARGIN_K - FLOW_MARGIN_K, 75.0), abs=0.11)
