@@ -16,6 +16,8 @@ from config.source import Finding, Source
 from config.tariff import seconds_of, week_spans
 from config.units import Unit
 
+DEAD_BAND_K = 2.0  # between heating and cooling setpoints of a zone
+
 _METER_ROLES = {
     Fuel.ELECTRICITY: (Role.ELECTRICITY_METER, Role.ELECTRICITY_POWER, Role.LIGHTING_POWER, Role.OTHER),
     Fuel.GAS: (Role.GAS_METER, Role.OTHER),
@@ -130,7 +132,21 @@ def _zone(parts: Parts, part: Part[Zone]) -> Iterator[Finding]:
             text = f"{zone.id} has a heating setpoint but no point of role zone_temperature"
             cure = "add its temperature sensor to a device, or remove 'writable'"
             yield source.finding(point.path, text, cure)
+    yield from _dead_band(source, mine)
     yield from _hours(source, part, zone.occupancy)
+
+
+def _dead_band(source: Source, mine: list[Part[Point]]) -> Iterator[Finding]:
+    """However far both setpoints of a zone are moved, heating and cooling stay apart."""
+    hottest = [p.model.high for p in mine if p.model and p.model.role is Role.HEATING_SETPOINT and p.model.writable]
+    for point in mine:
+        if point.model is None or point.model.role is not Role.COOLING_SETPOINT or not point.model.writable:
+            continue
+        low = point.model.low
+        for high in hottest:
+            if low is not None and high is not None and low < high + DEAD_BAND_K:
+                text = f"cooling may begin at {low:g}, less than {DEAD_BAND_K:g} K above heating's {high:g}"
+                yield source.finding(point.at("low"), text, f"write {high + DEAD_BAND_K:g} or more")
 
 
 def _hidden(parts: Parts, zone: str) -> bool:
@@ -234,7 +250,12 @@ def _fuels(parts: Parts) -> Iterator[Finding]:
     if any(part.model is None for part in parts.tariffs):
         return
     priced = {part.model.fuel for part in parts.tariffs if part.model}
-    needs = {"heat_pump": Fuel.ELECTRICITY, "air_handler": Fuel.ELECTRICITY, "boiler": Fuel.GAS}
+    needs = {
+        "heat_pump": Fuel.ELECTRICITY,
+        "air_handler": Fuel.ELECTRICITY,
+        "chiller": Fuel.ELECTRICITY,
+        "boiler": Fuel.GAS,
+    }
     for plant in parts.plant:
         fuel = needs.get(plant.model.kind) if plant.model else None
         if fuel is not None and fuel not in priced:

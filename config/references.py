@@ -9,7 +9,7 @@ from config.roles import Role
 from config.site import MeterKind, Point
 from config.source import Finding, Place
 
-_OF_A_ZONE = (Role.ZONE_TEMPERATURE, Role.HEATING_SETPOINT, Role.OCCUPANCY, Role.LIGHT_LEVEL)
+_OF_A_ZONE = (Role.ZONE_TEMPERATURE, Role.HEATING_SETPOINT, Role.COOLING_SETPOINT, Role.OCCUPANCY, Role.LIGHT_LEVEL)
 _OF_PLANT = (
     Role.TANK_TEMPERATURE,
     Role.TANK_SETPOINT,
@@ -17,6 +17,9 @@ _OF_PLANT = (
     Role.FLOW_SETPOINT,
     Role.ENABLE,
     Role.CAPACITY_LIMIT,
+    Role.OUTDOOR_DAMPER,
+    Role.SUPPLY_TEMPERATURE,
+    Role.SUPPLY_SETPOINT,
 )
 
 

@@ -11,12 +11,18 @@ class Role(StrEnum):
 
     ZONE_TEMPERATURE = "zone_temperature"
     HEATING_SETPOINT = "heating_setpoint"
+    COOLING_SETPOINT = "cooling_setpoint"
     VALVE_POSITION = "valve_position"
     CO2 = "co2"
     OCCUPANCY = "occupancy"
     LIGHT_LEVEL = "light_level"
     LIGHTING_POWER = "lighting_power"
     FAN_SPEED = "fan_speed"
+    AIRFLOW = "airflow"
+    DAMPER_POSITION = "damper_position"
+    OUTDOOR_DAMPER = "outdoor_damper"  # share of outdoor air in what is supplied
+    SUPPLY_TEMPERATURE = "supply_temperature"
+    SUPPLY_SETPOINT = "supply_temperature_setpoint"
     OUTDOOR_TEMPERATURE = "outdoor_temperature"
     SOLAR_IRRADIANCE = "solar_irradiance"
     FLOW_TEMPERATURE = "flow_temperature"
@@ -54,12 +60,18 @@ class Tags:
 TAGS: dict[Role, Tags] = {
     Role.ZONE_TEMPERATURE: Tags("Zone_Air_Temperature_Sensor", "zone air temp sensor"),
     Role.HEATING_SETPOINT: Tags("Zone_Air_Heating_Temperature_Setpoint", "zone air temp heating sp"),
+    Role.COOLING_SETPOINT: Tags("Zone_Air_Cooling_Temperature_Setpoint", "zone air temp cooling sp"),
     Role.VALVE_POSITION: Tags("Heating_Valve", "heating valve cmd sensor"),
     Role.CO2: Tags("Zone_CO2_Level_Sensor", "zone air co2 concentration sensor"),
     Role.OCCUPANCY: Tags("Occupancy_Count_Sensor", "zone occupied sensor"),
     Role.LIGHT_LEVEL: Tags("Lighting_Level_Setpoint", "lights level cmd"),
     Role.LIGHTING_POWER: Tags("Electric_Power_Sensor", "lights elec power sensor"),
     Role.FAN_SPEED: Tags("Fan_Speed_Command", "discharge fan speed cmd"),
+    Role.AIRFLOW: Tags("Supply_Air_Flow_Sensor", "discharge air flow sensor"),
+    Role.DAMPER_POSITION: Tags("Damper_Position_Sensor", "discharge damper sensor"),
+    Role.OUTDOOR_DAMPER: Tags("Damper_Position_Command", "outside damper cmd"),
+    Role.SUPPLY_TEMPERATURE: Tags("Supply_Air_Temperature_Sensor", "discharge air temp sensor"),
+    Role.SUPPLY_SETPOINT: Tags("Supply_Air_Temperature_Setpoint", "discharge air temp sp"),
     Role.OUTDOOR_TEMPERATURE: Tags("Outside_Air_Temperature_Sensor", "outside air temp sensor"),
     Role.SOLAR_IRRADIANCE: Tags("Solar_Radiance_Sensor", "solar irradiance sensor"),
     Role.FLOW_TEMPERATURE: Tags("Leaving_Hot_Water_Temperature_Sensor", "hot water leaving temp sensor"),
@@ -95,12 +107,18 @@ _ENERGY = (Unit.KWH,)
 UNITS: dict[Role, tuple[Unit, ...]] = {  # what a point of the role may be in; OTHER may be in anything
     Role.ZONE_TEMPERATURE: _TEMPERATURE,
     Role.HEATING_SETPOINT: _TEMPERATURE,
+    Role.COOLING_SETPOINT: _TEMPERATURE,
     Role.VALVE_POSITION: _SHARE,
     Role.CO2: (Unit.PPM,),
     Role.OCCUPANCY: (Unit.PEOPLE, Unit.BINARY),
     Role.LIGHT_LEVEL: (Unit.PERCENT, Unit.BINARY),
     Role.LIGHTING_POWER: _POWER,
     Role.FAN_SPEED: _SHARE,
+    Role.AIRFLOW: (Unit.M3_PER_S,),
+    Role.DAMPER_POSITION: _SHARE,
+    Role.OUTDOOR_DAMPER: _SHARE,
+    Role.SUPPLY_TEMPERATURE: _TEMPERATURE,
+    Role.SUPPLY_SETPOINT: _TEMPERATURE,
     Role.OUTDOOR_TEMPERATURE: _TEMPERATURE,
     Role.SOLAR_IRRADIANCE: (Unit.W_PER_M2,),
     Role.FLOW_TEMPERATURE: _TEMPERATURE,
@@ -129,9 +147,12 @@ UNITS: dict[Role, tuple[Unit, ...]] = {  # what a point of the role may be in; O
 COMMANDS = frozenset(  # the roles that a controller may write; all others are measured
     {
         Role.HEATING_SETPOINT,
+        Role.COOLING_SETPOINT,
         Role.VALVE_POSITION,
         Role.LIGHT_LEVEL,
         Role.FAN_SPEED,
+        Role.OUTDOOR_DAMPER,
+        Role.SUPPLY_SETPOINT,
         Role.FLOW_SETPOINT,
         Role.TANK_SETPOINT,
         Role.ENABLE,

@@ -122,7 +122,29 @@ class AirHandler(Frozen):
     heat_recovery: Annotated[float, Field(ge=0, le=0.95)] = 0.0
 
 
-Plant = Annotated[HeatPump | Boiler | Tank | Pv | Circuit | AirHandler, Field(discriminator="kind")]
+class Chiller(Frozen):
+    """Makes the cold water of an air handler's cooling coil and gives its heat to the outdoor air."""
+
+    id: Name
+    kind: Literal["chiller"]
+    serves: tuple[Name, ...] = ()
+    cool_kw: Annotated[float, Field(gt=0)]  # rated at 35 degC outdoors
+    cop: Annotated[float, Field(gt=1, le=8)] = 3.0  # at the same rating point
+    auxiliary_kw: Annotated[float, Field(ge=0)] = 0.0  # drawn whenever it runs
+
+
+class AirBox(Frozen):
+    """A variable-air-volume box: an air handler's supply air to one zone, with a reheat coil."""
+
+    id: Name
+    kind: Literal["air_box"]
+    serves: Annotated[tuple[Name, ...], Field(min_length=1, max_length=1)]
+    airflow_m3_per_s: Annotated[float, Field(gt=0)]  # fully open
+    least_share: Annotated[float, Field(ge=0, le=1)] = 0.25  # of it, whenever the fan runs
+    reheat_kw: Annotated[float, Field(ge=0)] = 0.0  # rated with water 50 K over the air
+
+
+Plant = Annotated[HeatPump | Boiler | Tank | Pv | Circuit | AirHandler | Chiller | AirBox, Field(discriminator="kind")]
 
 
 class Building(Frozen):

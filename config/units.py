@@ -14,6 +14,7 @@ class Unit(StrEnum):
     PERCENT = "%"
     W_PER_M2 = "W/m2"
     M_PER_S = "m/s"
+    M3_PER_S = "m3/s"
     LUX = "lux"
     PEOPLE = "people"
     BINARY = "0/1"

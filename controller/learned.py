@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from config.site import Boiler, HeatPump, Site
+from config.site import AirBox, Boiler, Chiller, HeatPump, Site
 from optimiser.problem import ZoneModel
 from optimiser.thermal import prior_model
 
@@ -35,6 +35,12 @@ class Learned:
         draft = path.with_suffix(".new")
         draft.write_text(json.dumps(content, indent=1), encoding="utf-8")
         draft.replace(path)
+
+
+def plannable(site: Site) -> bool:
+    """Whether our models describe how the site is heated; not where air heats and cools it."""
+    plant = [item for building in site.buildings for item in building.plant]
+    return not any(isinstance(item, AirBox | Chiller) for item in plant)
 
 
 def priors(site: Site) -> Learned:

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 LEAST = timedelta(days=7)
 STEPS = int(timedelta(days=42) / timedelta(minutes=15))
+NO_ZONES = "no zone has an emitter: nothing to learn"
 NIGHTLY_AT = timedelta(hours=2, minutes=50)  # local
 
 
@@ -35,11 +36,15 @@ def learn(site: Site, estimator: Estimator, *, old: Learned, now: datetime) -> L
 
     Raises ValueError where there are fewer than three days.
     """
+    if not estimator.ids:
+        return replace(old, verdict=NO_ZONES)
     return _judged(estimator, old, *lesson(site, estimator, old=old)(), now=now)
 
 
 async def learn_at(place: Place, site: Site, estimator: Estimator, *, old: Learned, now: datetime) -> Learned:
     """Learn like `learn`, computing at `place`. Raises WorkFailed too."""
+    if not estimator.ids:
+        return replace(old, verdict=NO_ZONES)
     return _judged(estimator, old, *await place(lesson(site, estimator, old=old)), now=now)
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from config.roles import Role
-from config.site import Boiler, Building, HeatPump, Plant, Point, Site
+from config.site import AirBox, Boiler, Building, HeatPump, Plant, Point, Site
 
 _KINDS = {
     "heat_pump": "Heat pump",
@@ -13,12 +13,20 @@ _KINDS = {
     "tank": "Buffer tank",
     "circuit": "Heating circuit",
     "air_handler": "Ventilation",
+    "air_box": "Air box",
+    "chiller": "Chiller",
     "pv": "Solar panels",
 }
 _ROLES = {
     Role.HEATING_SETPOINT: "setpoint",
+    Role.COOLING_SETPOINT: "cooling setpoint",
     Role.LIGHT_LEVEL: "lights",
     Role.FAN_SPEED: "fan speed",
+    Role.OUTDOOR_DAMPER: "outdoor air damper",
+    Role.SUPPLY_SETPOINT: "supply air setpoint",
+    Role.SUPPLY_TEMPERATURE: "supply air",
+    Role.AIRFLOW: "airflow",
+    Role.DAMPER_POSITION: "damper",
     Role.FLOW_SETPOINT: "flow setpoint",
     Role.TANK_SETPOINT: "setpoint",
     Role.CAPACITY_LIMIT: "capacity limit",
@@ -50,13 +58,15 @@ class Names:
     def _plant(self, building: Building) -> dict[str, str]:
         count = Counter(plant.kind for plant in building.plant)
         return {
-            plant.id: self._machine(plant) + ("" if count[plant.kind] == 1 else f" {plant.id.replace('_', ' ')}")
+            plant.id: self._machine(plant, building)
+            + ("" if count[plant.kind] == 1 or isinstance(plant, AirBox) else f" {plant.id.replace('_', ' ')}")
             for plant in building.plant
         }
 
-    def _machine(self, plant: Plant) -> str:
+    def _machine(self, plant: Plant, building: Building) -> str:
         served = [self.parts[name] for name in plant.serves if name in self.parts]
-        if not served or isinstance(plant, HeatPump | Boiler):
+        everywhere = len(served) == len(building.zones) > 1
+        if not served or everywhere or isinstance(plant, HeatPump | Boiler):
             return _KINDS[plant.kind]
         return f"{_KINDS[plant.kind]}, {', '.join(served)}"
 

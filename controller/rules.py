@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from config.roles import Role
-from config.site import AirHandler, Boiler, Circuit, Site, Tank, Zone
+from config.site import AirBox, AirHandler, Boiler, Circuit, Site, Tank, Zone
 from controller.actuate import Wish
 from controller.learned import boiler_of, heat_pump_of
 from controller.occupancy import Occupancy
@@ -75,6 +75,9 @@ class Rules:
         self._zones = [zone for building in site.buildings for zone in building.zones]
         self._presence: dict[str, datetime] = {}
         self._light: dict[str, float] = {}
+        boxed = {name for b in site.buildings for p in b.plant if isinstance(p, AirBox) for name in p.serves}
+        handlers = [p for b in site.buildings for p in b.plant if isinstance(p, AirHandler)]
+        self._all_air = {h.id for h in handlers if boxed & set(h.serves)}  # they heat and cool too: the building's own
         self.warm_up = WarmUp()
 
     def wishes(self, now: Now) -> list[Wish]:
@@ -183,7 +186,7 @@ class Rules:
         for handler in (p for b in self._site.buildings for p in b.plant if isinstance(p, AirHandler)):
             point = self._writable(Role.FAN_SPEED, handler.id)
             levels = [v for z in handler.serves if (v := self._value(Role.CO2, z, now)) is not None]
-            if point is None or not levels:
+            if point is None or not levels or handler.id in self._all_air:
                 continue
             people = any(self._present(zone, now) for zone in handler.serves)
             ppm = max(levels)

@@ -29,7 +29,7 @@ from controller.history import History
 from controller.hub import Hub
 from controller.intake import GATHER, Reflex, follow_devices, follow_levels, follow_outcomes, keep_readings, take_in
 from controller.ladder import Ladder, LevelChange, Trouble
-from controller.learned import MODEL_FILE, Learned
+from controller.learned import MODEL_FILE, Learned, plannable
 from controller.learner import Learner
 from controller.leases import Leases
 from controller.occupancy import Occupancy
@@ -235,7 +235,7 @@ def _assemble(
         ladder=ladder,
         triggers=hubs.triggers,
         plans=hubs.plans,
-        optimise=settings.optimise,
+        optimise=settings.optimise and plannable(site),
     )
     return Service(
         site=site,

@@ -9,6 +9,7 @@ from datetime import date, timedelta
 
 from config.roles import Role
 from config.site import AirHandler, Site
+from site_sims.bms_air import air_program
 from site_sims.bms_heat import CYCLE_MIN, HeatProgram, HeatState
 from site_sims.bms_points import Points, put
 from site_sims.field import Field, FieldObject
@@ -91,6 +92,8 @@ class Bms:
         ]
         ahu = only(building, AirHandler)
         self._fan = wires.maybe(Role.FAN_SPEED, ahu.id) if ahu is not None else None
+        self._air = air_program(wires, building, ahu, settings)
+        self._called = [False] * len(building.zones)  # in its hours or warming up for them
         self._aired = [zone.id for zone in building.zones].index(ahu.serves[0]) if ahu is not None else 0
         self._heat = HeatProgram(wires, settings=settings, rates=rates)
         self._outdoor, self._heartbeat = wires.find(Role.OUTDOOR_TEMPERATURE), wires.maybe(Role.HEARTBEAT)
@@ -107,7 +110,16 @@ class Bms:
         self._warming = False
         for zone, points in enumerate(self._zones):
             self._run_zone(zone, points, minute, band)
-        if self._fan is not None:
+        if self._air is not None:
+            spans = self._lead_day.spans
+            self._air.run(
+                called=self._called,
+                occupied=any(start <= minute < end for day in spans for start, end in day),
+                warming=self._warming,
+                outdoor=self._outdoor.sensed,
+                summer=self.state.heat.summer,
+            )
+        elif self._fan is not None:
             before = self.settings.fan_before_min
             on = any(start - before <= minute < end for start, end in self._lead_day.spans[self._aired])
             put(self._fan, self.settings.fan_percent if on else 0.0)
@@ -143,10 +155,12 @@ class Bms:
         s, spans, measured = self.settings, self._lead_day.spans[zone], points.temperature.sensed
         span = next((span for span in spans if minute < span[1]), None)
         wanted = s.setback_degc
+        self._called[zone] = False
         if span is not None:
             target = s.occupied_degc + points.shift_k
             warm = self._warm(self.state.zones[zone], minute, span, measured, target)
             wanted = target if warm else wanted
+            self._called[zone] = warm
             self._warming |= warm and measured < target - 1.0
             if band is TariffBand.NIGHT and 0 < span[0] - minute < LOOK_AHEAD_MIN:
                 wanted = max(wanted, s.night_degc + points.shift_k)

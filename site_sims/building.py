@@ -16,7 +16,8 @@ from drivers.clock import Clock
 from site_sims.bms import Bms
 from site_sims.field import Field, FieldDevice, FieldObject
 from site_sims.occupants import Occupants, Timetable
-from site_sims.plant import Commands, Plant, only
+from site_sims.plant import Commands, only
+from site_sims.plant_air import plant_of
 from site_sims.rates import Rates
 from site_sims.sensors import Instruments, Sensor
 from site_sims.truth import BmsTruth, load_truth, site_truth
@@ -26,7 +27,15 @@ from site_sims.wiring import COMMANDS, Truths, plant_truths, zone_truths
 MINUTE = timedelta(minutes=1)
 STEP_H = 1 / 60
 NO_LIMIT_KW = 1000.0  # shown by the grid's demand limit until somebody sets one
-DEFAULTS = {Role.HEATING_SETPOINT: 18.0, Role.TANK_SETPOINT: 40.0, Role.FLOW_SETPOINT: 45.0, Role.CAPACITY_LIMIT: 100.0}
+DEFAULTS = {
+    Role.HEATING_SETPOINT: 18.0,
+    Role.COOLING_SETPOINT: 26.0,
+    Role.SUPPLY_SETPOINT: 16.0,
+    Role.OUTDOOR_DAMPER: 20.0,
+    Role.TANK_SETPOINT: 40.0,
+    Role.FLOW_SETPOINT: 45.0,
+    Role.CAPACITY_LIMIT: 100.0,
+}
 
 
 def key_of(point: Point) -> str:
@@ -71,6 +80,8 @@ class Registers:
     boiler_heat: float = 0.0
     lighting: float = 0.0
     fan: float = 0.0
+    chiller: float = 0.0
+    cooling: float = 0.0
 
 
 class SimulatedBuilding:
@@ -99,7 +110,7 @@ class SimulatedBuilding:
         self.timetable = Timetable(self.building, timezone=site.timezone, calendar=site.calendar)
         self.occupants = Occupants(self.timetable, seed=seed)
         self.rates = Rates(site.tariffs, site.timezone)
-        self.plant = Plant(self.building, self.truth)
+        self.plant = plant_of(self.building, self.truth)
         self.field = build_field(site)
         self.registers = Registers()
         self.bms = Bms(
@@ -107,7 +118,9 @@ class SimulatedBuilding:
         )
         self.watchers: list[Callable[[SimulatedBuilding], None]] = []  # called after every step
         n = len(self.building.zones)
-        self.commands = Commands(heating_setpoint=np.full(n, 18.0), light_percent=np.zeros(n))
+        self.commands = Commands(
+            heating_setpoint=np.full(n, 18.0), light_percent=np.zeros(n), cooling_setpoint=np.full(n, 26.0)
+        )
         self._wire_commands()
         self._look_out()
         self._instruments = Instruments(self._sensors(), seed=seed)
@@ -196,12 +209,15 @@ class SimulatedBuilding:
         total.boiler_heat += power.boiler_heat * STEP_H
         total.lighting += power.lighting * STEP_H
         total.fan += power.fan * STEP_H
+        total.chiller += power.chiller * STEP_H
+        total.cooling += power.cooling * STEP_H
 
     def _wire_commands(self) -> None:
         """Follow the present value of every commandable object, so that a step need not search their slots."""
         index = {zone.id: n for n, zone in enumerate(self.building.zones)}
         arrays = {
             Role.HEATING_SETPOINT: self.commands.heating_setpoint,
+            Role.COOLING_SETPOINT: self.commands.cooling_setpoint,
             Role.LIGHT_LEVEL: self.commands.light_percent,
         }
         for point in self.site.points.values():
@@ -249,6 +265,7 @@ class SimulatedBuilding:
             (Role.HEAT_METER, "circuit"): lambda: self.registers.circuit,
             (Role.PV_METER, "pv"): lambda: self.registers.pv,
             (Role.ELECTRICITY_METER, "heat_pump"): lambda: self.registers.heat_pump,
+            (Role.ELECTRICITY_METER, "chiller"): lambda: self.registers.chiller,
         }
         return (meters | plant_truths(self.plant)).get((point.role, self._kinds.get(point.part, "")))
 

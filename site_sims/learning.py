@@ -32,7 +32,9 @@ class Programme:
         self._random = random.Random(f"programme {seed}")
         self._until: dict[str, datetime] = {}
         site = building.site
-        self._points = {z.id: site.by_role(Role.HEATING_SETPOINT, z.id)[0] for z in building.building.zones}
+        self._points = {
+            z.id: site.by_role(Role.HEATING_SETPOINT, z.id)[0] for z in building.building.zones if z.emitter_kw
+        }
 
     def step(self, now: datetime) -> None:
         """Begin or end holds."""

@@ -12,14 +12,16 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from config.site import AirHandler, Boiler, Building, HeatPump, Pv, Tank
+from config.site import AirHandler, Boiler, Building, Chiller, HeatPump, Pv, Tank
+from site_sims.chiller import ChillerUnit
 from site_sims.machines import STEP_S, WATER, BoilerUnit, HeatPumpUnit, TankUnit
 from site_sims.physics import AIR_KJ, FabricModel
 from site_sims.truth import Truth
 from site_sims.weather import Column
 
 Array = NDArray[np.float64]
-Kind = TypeVar("Kind", HeatPump, Boiler, Tank, AirHandler, Pv)
+Kind = TypeVar("Kind", HeatPump, Boiler, Tank, AirHandler, Pv, Chiller)
+Machine = HeatPumpUnit | BoilerUnit | ChillerUnit
 
 RATED_K, EXPONENT = 50.0, 1.3
 WATER_KJ_PER_KW = 45.0  # water and steel of a radiator, kJ/K by rated kW
@@ -47,6 +49,10 @@ class Commands:
     boiler_enable: float = 0.0
     flow_setpoint: float = 45.0
     fan_percent: float = 0.0
+    cooling_setpoint: Array = field(default_factory=lambda: np.empty(0))  # this and the rest in an all-air building
+    supply_setpoint: float = 16.0
+    outdoor_damper_percent: float = 20.0
+    chiller_enable: float = 0.0
 
 
 @dataclass(slots=True)
@@ -59,10 +65,12 @@ class Power:
     heat_pump: float = 0.0
     auxiliaries: float = 0.0  # pump, fan, boiler's electricity
     fan: float = 0.0
+    chiller: float = 0.0
     pv: float = 0.0
     gas: float = 0.0
     heat_pump_heat: float = 0.0
     boiler_heat: float = 0.0
+    cooling: float = 0.0  # sensible heat that the cooling coil takes from the air
     circuit_heat: float = 0.0  # into the circuit, by its heat meter
     ventilation: float = 0.0  # heat lost with exhaust air, after recovery
     gains: float = 0.0  # people, lights and equipment, inside
@@ -70,7 +78,7 @@ class Power:
     @property
     def net(self) -> float:
         """Import positive, export negative."""
-        return self.always_on + self.plugs + self.lighting + self.heat_pump + self.auxiliaries - self.pv
+        return self.always_on + self.plugs + self.lighting + self.heat_pump + self.auxiliaries + self.chiller - self.pv
 
 
 @dataclass(slots=True)
@@ -106,6 +114,8 @@ class Plant:
         rated = np.array([zone.emitter_kw or 1e-6 for zone in building.zones])
         self._emission = rated / RATED_K**EXPONENT
         self._per_k = rated * DESIGN_SHARE / DESIGN_DROP_K  # kW/K of water flow with the valve open
+        self._full_flow = float(self._per_k.sum())
+        self._bypass = 0.0  # kW/K of water that goes round without passing an emitter
         self._water = rated * WATER_KJ_PER_KW / STEP_S  # kW/K
         self._lights = np.array([zone.lighting_kw for zone in building.zones])
         area = np.array([zone.area_m2 for zone in building.zones])
@@ -130,9 +140,9 @@ class Plant:
         return 0.0 if self.tank is None else self.tank.stored_kj
 
     @property
-    def machines(self) -> dict[str, HeatPumpUnit | BoilerUnit]:
+    def machines(self) -> dict[str, Machine]:
         """What starts, stops and breaks, by the kind of plant it is."""
-        units = {"heat_pump": self.heat_pump, "boiler": self.boiler}
+        units: dict[str, Machine | None] = {"heat_pump": self.heat_pump, "boiler": self.boiler}
         return {kind: unit for kind, unit in units.items() if unit is not None}
 
     def checkpoint(self) -> dict[str, Any]:
@@ -153,7 +163,7 @@ class Plant:
         state, air, power = self.state, self.fabric.air, Power()
         outdoor = float(weather[Column.OUTDOOR])
         self._move_valves(commands.heating_setpoint - air)
-        airflow, to_air, coil_kw = self._ventilate(commands.fan_percent, outdoor, power)
+        airflow, to_air, coil_kw = self._ventilate(commands, outdoor, power)
         heat_kw = self._circulate(commands, coil_kw, power)
         if self.heat_pump is not None and self.tank is not None:
             self.heat_pump.step(
@@ -169,8 +179,7 @@ class Plant:
         lights = self._lights * np.where(share > 0, LIGHT_LEAST + (1 - LIGHT_LEAST) * share, 0.0)
         inside = people * self._person_kw + lights * LIGHT_INSIDE + self._always
         power.gains = float(inside.sum())
-        if self.aired is not None:
-            self._breathe(self.aired, airflow, float(people[self.aired]))
+        self._breathe(airflow, people)
         self.fabric.step(weather, inside_kw=heat_kw + inside, air_kw=to_air, people=people)
         sun = float(weather[Column.PV])
         cell = outdoor + PV_HEATING * sun
@@ -190,9 +199,9 @@ class Plant:
         state.valve = state.valve + VALVE_LAG * (np.minimum(np.maximum(wanted, 0.0), 1.0) - state.valve)
         state.valve[state.valve < 0.01] = 0.0
 
-    def _ventilate(self, percent: float, outdoor: float, power: Power) -> tuple[float, Array, float]:
-        """Airflow m3/s, heat to each zone's air, and the coil's heat."""
-        state, to_air = self.state, np.zeros(len(self.zones))
+    def _ventilate(self, commands: Commands, outdoor: float, power: Power) -> tuple[float, Array, float]:
+        """Outdoor air m3/s, heat to each zone's air, and the heat that coils take from the circuit."""
+        state, to_air, percent = self.state, np.zeros(len(self.zones)), commands.fan_percent
         if self.ahu is None or self.aired is None:
             return 0.0, to_air, 0.0
         room = float(self.fabric.air[self.aired])
@@ -216,7 +225,7 @@ class Plant:
         state, air = self.state, self.fabric.air
         per_k = self._per_k * state.valve
         radiators, coil = float(per_k.sum()), coil_kw / COIL_DROP_K
-        total = radiators + coil  # kW/K of water moving
+        total = radiators + coil + self._bypass  # kW/K of water moving
         back, flow_kg_s = state.header, total / WATER
         given = boiler = 0.0
         if total > 0:
@@ -241,7 +250,7 @@ class Plant:
         if total > 0:
             taken = float((reach * (flow - state.emitter)).sum()) + coil_kw
             state.header += STEP_S / (HEADER_KG * WATER) * (total * (flow - back) - taken)
-            share = min(total / float(self._per_k.sum()), 1.0)
+            share = min(total / self._full_flow, 1.0)
             power.auxiliaries += PUMP_IDLE_KW + PUMP_KW * share**2
             power.circuit_heat = given + boiler
         return np.asarray(heat)
@@ -257,10 +266,17 @@ class Plant:
         drawn = min(max((flow_setpoint - back) / (top - back), 0.0), 1.0) if top > back + 0.5 else 0.0
         return self.tank.discharge(flow_kg_s * drawn, back) if drawn > 0 else 0.0
 
-    def _breathe(self, zone: int, airflow: float, people: float) -> None:
+    def co2(self, zone: int) -> float:
+        """Of a zone's air, ppm; the ventilated zone's, where only that is known."""
+        del zone
+        return self.state.co2
+
+    def _breathe(self, airflow: float, people: Array) -> None:
         """CO2 of the ventilated zone, an exact step of its mass balance."""
+        if (zone := self.aired) is None:
+            return
         fresh = airflow + float(self.fabric.leak_m3_s[zone]) + 1e-4
-        settled = CO2_OUTDOOR + people * CO2_M3_S * 1e6 / fresh
+        settled = CO2_OUTDOOR + float(people[zone]) * CO2_M3_S * 1e6 / fresh
         volume = float(self.fabric.volume_m3[zone])
         self.state.co2 = settled + (self.state.co2 - settled) * float(np.exp(-fresh * STEP_S / volume))
 

@@ -142,7 +142,7 @@ class Scorer:
             self._dim += float(((present > 0) & (lux < DIM_LUX)).sum())
             aired = building.plant.aired
             if aired is not None and present[aired] > 0:
-                self._stuffy += max(building.plant.state.co2 - STUFFY_PPM, 0.0)
+                self._stuffy += max(building.plant.co2(aired) - STUFFY_PPM, 0.0)
         if building.minute % HALF_HOUR_MIN == 0:
             registers = building.registers
             now = registers.imported, registers.exported, registers.gas, registers.heat_pump

@@ -87,6 +87,13 @@ class BmsTruth(Frozen):
     tank_peak_degc: float = 30.0  # at most this in the dear hours
     fan_percent: float = 60.0
     fan_before_min: float = 15.0
+    cooling_degc: float = 24.0  # this and the rest before the lights: of an all-air building
+    set_up_degc: float = 28.0  # cooling setpoint while nobody is due
+    supply_low_degc: float = 13.0  # at 22 degC outdoors and above
+    supply_high_degc: float = 18.0  # at 12 degC outdoors and below
+    supply_warm_degc: float = 28.0  # while zones are warmed up and nobody is there
+    fresh_percent: float = 25.0  # least outdoor air while somebody is due
+    free_cooling_below_degc: float = 15.0  # the chiller rests below it
     light_percent: float = 100.0
     light_margin_min: float = 30.0
 

@@ -55,10 +55,27 @@ KNOBS: tuple[Knob, ...] = (
     ("backup_min", (5.0, 15.0, 30.0, 60.0)),
     ("fan_percent", (40.0, 45.0, 50.0, 55.0, 60.0, 70.0)),
     ("fan_before_min", (0.0, 15.0, 30.0)),
+    ("cooling_degc", (23.0, 23.5, 24.0, 24.5)),
+    ("set_up_degc", (26.0, 28.0, 30.0)),
+    ("supply_low_degc", (12.0, 13.0, 14.0, 15.0)),
+    ("supply_high_degc", (15.0, 16.0, 17.0, 18.0, 19.0, 20.0)),
+    ("supply_warm_degc", (18.0, 22.0, 25.0, 28.0, 31.0)),
+    ("fresh_percent", (15.0, 20.0, 25.0, 30.0, 35.0, 40.0, 50.0, 60.0)),
+    ("free_cooling_below_degc", (11.0, 13.0, 15.0, 17.0)),
     ("light_margin_min", (0.0, 5.0, 10.0, 15.0, 20.0, 30.0)),
 )
 
-ONLY_WITH = {"bias_": "heat_pump", "tank_": "tank", "backup_": "heat_pump", "fan_": "air_handler"}  # knobs, plant
+ONLY_WITH = {  # knobs, plant
+    "bias_": "heat_pump",
+    "tank_": "tank",
+    "backup_": "heat_pump",
+    "fan_": "air_handler",
+    "cooling_": "chiller",
+    "set_up_": "chiller",
+    "supply_": "air_box",
+    "fresh_": "air_box",
+    "free_cooling_": "chiller",
+}
 
 
 def knobs_of(site: Site) -> tuple[Knob, ...]:

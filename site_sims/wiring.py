@@ -8,6 +8,7 @@ from functools import partial
 
 from config.roles import Role
 from site_sims.plant import Plant
+from site_sims.plant_air import AllAirPlant
 
 Truths = dict[tuple[Role, str], Callable[[], float]]
 
@@ -18,6 +19,9 @@ COMMANDS = {  # the attribute of `Commands` that follows the point
     (Role.TANK_SETPOINT, "tank"): "tank_setpoint",
     (Role.FLOW_SETPOINT, "circuit"): "flow_setpoint",
     (Role.FAN_SPEED, "air_handler"): "fan_percent",
+    (Role.SUPPLY_SETPOINT, "air_handler"): "supply_setpoint",
+    (Role.OUTDOOR_DAMPER, "air_handler"): "outdoor_damper_percent",
+    (Role.ENABLE, "chiller"): "chiller_enable",
 }
 
 
@@ -33,6 +37,9 @@ def plant_truths(plant: Plant) -> Truths:
         (Role.HEAT_OUTPUT, "heat_pump"): lambda: plant.state.power.heat_pump_heat,
         (Role.HEAT_OUTPUT, "boiler"): lambda: plant.state.power.boiler_heat,
         (Role.OTHER, "air_handler"): lambda: plant.state.supply_air,
+        (Role.SUPPLY_TEMPERATURE, "air_handler"): lambda: plant.state.supply_air,
+        (Role.ELECTRICITY_POWER, "air_handler"): lambda: plant.state.power.fan,
+        (Role.ELECTRICITY_POWER, "chiller"): lambda: plant.state.power.chiller,
     }
     for kind in plant.machines:
         found[Role.RUNNING, kind] = partial(_running, plant, kind)
@@ -52,8 +59,12 @@ def _fault(plant: Plant, kind: str) -> float:
 
 def zone_truths(plant: Plant, zone: int) -> dict[Role, Callable[[], float]]:
     """True values of a zone's points."""
-    return {
+    found: dict[Role, Callable[[], float]] = {
         Role.ZONE_TEMPERATURE: lambda: plant.fabric.temperature.item(zone),
         Role.VALVE_POSITION: lambda: plant.state.valve.item(zone) * 100,
-        Role.CO2: lambda: plant.state.co2,
+        Role.CO2: lambda: plant.co2(zone),
     }
+    if isinstance(plant, AllAirPlant):
+        found[Role.AIRFLOW] = lambda: plant.air.flow.item(zone)
+        found[Role.DAMPER_POSITION] = lambda: plant.air.opening(zone) * 100
+    return found

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from config.roles import Role
-from config.site import AirHandler, Boiler, Circuit, Device, HeatPump, Plant, Point, Pv, Tank, Zone
+from config.site import AirBox, AirHandler, Boiler, Chiller, Circuit, Device, HeatPump, Plant, Point, Pv, Tank, Zone
 from controller.backend.holds import amount
 from controller.naming import Names
 from controller.outcome import PointStatus
@@ -131,7 +131,7 @@ class Parts:
 
     def _machine(self, plant: Plant, now: datetime) -> PlantView:
         match plant:
-            case HeatPump() | Boiler():
+            case HeatPump() | Boiler() | Chiller():
                 return self._source(plant, now)
             case Tank():
                 return self._tank(plant, now)
@@ -139,6 +139,8 @@ class Parts:
                 return self._circuit(plant, now)
             case AirHandler():
                 return self._fan(plant, now)
+            case AirBox():
+                return self._box(plant, now)
             case Pv():
                 kw = self.value(Role.PV_POWER, plant.id, now)
                 word, tone = ("No reading", Tone.WARN) if kw is None else ("Dark", Tone.OFF)
@@ -155,7 +157,7 @@ class Parts:
         point = self._points.get((role, part))
         return self._holds(point) if point is not None and point.writable else None
 
-    def _source(self, plant: HeatPump | Boiler, now: datetime) -> PlantView:
+    def _source(self, plant: HeatPump | Boiler | Chiller, now: datetime) -> PlantView:
         fault = self.value(Role.FAULT, plant.id, now)
         enabled = self.value(Role.ENABLE, plant.id, now)
         running = self.value(Role.RUNNING, plant.id, now)
@@ -206,6 +208,14 @@ class Parts:
             id=plant.id, name=self._name(plant), word=word, tone=tone, output_kw=heat_kw, temperature_degc=degc,
             text="" if wanted is None else f"set to {wanted:.1f} °C", hold=self._held(Role.FLOW_SETPOINT, plant.id),
         )  # fmt: skip
+
+    def _box(self, plant: AirBox, now: datetime) -> PlantView:
+        percent = self.value(Role.DAMPER_POSITION, plant.serves[0], now)
+        word, tone = ("No reading", Tone.WARN) if percent is None else ("Shut", Tone.OFF)
+        if percent:
+            word, tone = "Open", Tone.GOOD
+        share = None if percent is None else percent / 100
+        return PlantView(id=plant.id, name=self._name(plant), word=word, tone=tone, share=share)
 
     def _fan(self, plant: AirHandler, now: datetime) -> PlantView:
         percent = self.value(Role.FAN_SPEED, plant.id, now)

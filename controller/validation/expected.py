@@ -6,7 +6,7 @@ from enum import StrEnum
 from sys import float_info
 
 from config.roles import Role
-from config.site import AirHandler, Boiler, Building, HeatPump, Meter, MeterKind, Point, Pv, Site
+from config.site import AirHandler, Boiler, Building, Chiller, HeatPump, Meter, MeterKind, Point, Pv, Site
 from config.units import Unit
 from controller.state import max_ages
 
@@ -134,6 +134,8 @@ def _ratings(building: Building) -> dict[tuple[str, Role], float]:
                 found[plant.id, Role.ELECTRICITY_POWER] = plant.heat_kw + plant.auxiliary_kw  # at a COP of 1
             case Boiler():
                 found[plant.id, Role.HEAT_OUTPUT] = plant.heat_kw
+            case Chiller():
+                found[plant.id, Role.ELECTRICITY_POWER] = plant.cool_kw + plant.auxiliary_kw  # at a COP of 1
             case AirHandler():
                 found[plant.id, Role.ELECTRICITY_POWER] = plant.fan_kw
             case Pv():
