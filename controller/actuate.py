@@ -154,7 +154,7 @@ def flow_needed(heat_kw: float, rated_kw: float, room_degc: float) -> float:
 def emitter_share(flow_degc: float, room_degc: float) -> float:
     """Share of its 50 K rating that an emitter gives from water of that temperature; the inverse of `flow_needed`."""
     share = 0.5
-    for _ in range(8):  # the water cools the more, the more it gives
+    for _ in range(5):  # the water cools the more, the more it gives
         share = (max(flow_degc - FULL_DROP_K * share - room_degc, 1.0) / RATED_EXCESS_K) ** EMITTER_EXPONENT
     return share
 
@@ -195,7 +195,7 @@ def _shared_flow(wanted: Sequence[tuple[float, float, float]]) -> float:
     total_kw = sum(heat_kw for heat_kw, _, _ in wanted)
     needs = [flow_needed(*one) for one in wanted]
     low, high = min(needs), max(needs)
-    for _ in range(12):
+    for _ in range(7):  # to a quarter of a kelvin
         middle = (low + high) / 2
         given_kw = sum(min(heat_kw, kw * emitter_share(middle, degc)) for heat_kw, kw, degc in wanted)
         low, high = (low, middle) if given_kw >= FLOW_SERVES * total_kw else (middle, high)
