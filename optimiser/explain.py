@@ -15,7 +15,7 @@ from optimiser.problem import Plan, Problem, Reason, ZoneState
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-NOTICED_K = 0.05  # misses of a limit below this are not worth a word
+NOTICED_K = 0.05  # misses of a limit below this, beyond the cheap margin, are not worth a word
 TOUCHED_K = 0.1  # this near to a limit a zone is at it
 HEATS_SHARE = 0.03  # of a zone's largest heat
 AT_LIMIT = 0.98
@@ -45,6 +45,7 @@ class _Look:
 
     def __init__(self, problem: Problem, plan: Plan, names: Mapping[str, str], tz: tzinfo) -> None:
         self._problem, self._names, self._tz = problem, names, tz
+        self._noticed_k = NOTICED_K + problem.weights.near_k  # losing the margin is no discomfort
         self._series = {name: np.array(series.values) for name, series in plan.series.items()}
         self._heat_price = np.array(plan.marginal_heat_price)
         self._price = np.array(problem.import_price)
@@ -68,9 +69,9 @@ class _Look:
             yield self._rest(zone, temperature, low, heats)
         for first, end in warming[: 2 if heats[0] else 1]:
             yield self._warming(zone, first, end, temperature, low)
-        for first, end in _blocks(temperature < low - NOTICED_K):
+        for first, end in _blocks(temperature < low - self._noticed_k):
             yield self._short(zone, first, end, temperature, low)
-        for first, end in _blocks(temperature > high + NOTICED_K):
+        for first, end in _blocks(temperature > high + self._noticed_k):
             most = first + int(np.argmax(temperature[first:end]))
             text = (
                 f"{name} gets to {temperature[most]:.1f} degC around {self._clock(most + 1)}, over {high[most]:.1f}: "
